@@ -1,0 +1,1 @@
+"""Logic puzzles made by rules and checked by rules, one file each."""

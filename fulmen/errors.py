@@ -1,0 +1,21 @@
+"""Errors a user can cause or meet; each message names the field, the value and what is allowed."""
+
+
+class FulmenError(Exception):
+    """Base of every error fulmen raises on purpose; the command line prints it in one line and exits with code 2."""
+
+
+class ConfigError(FulmenError):
+    """A setting, or a combination of settings, that cannot work."""
+
+
+class DataError(FulmenError):
+    """Input data (text, tokens, tasks, records) that does not have the promised form."""
+
+
+class CheckpointError(FulmenError):
+    """A checkpoint that is missing, incomplete, corrupted, or belongs to another configuration."""
+
+
+class RunError(FulmenError):
+    """A run folder that cannot be created, continued or read."""

@@ -1,0 +1,109 @@
+"""Evaluation as the report does it: several samples per task at temperature 1 and top-p 0.95; greedy beside it.
+
+pass@1 is the mean over all samples; pass@k is the unbiased estimate from the same samples.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fulmen.envs import Mixture
+from fulmen.errors import ConfigError
+from fulmen.rollout import sample_groups
+from fulmen.types import Generate, RolloutGroup, Sampling, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings:
+    """How held-out tasks are sampled."""
+
+    num_tasks: int = 200
+    """Held-out tasks per environment."""
+    num_samples: int = 8
+    """Completions per task; pass@k is reported for k = this."""
+    temperature: float = 1.0
+    top_p: float = 0.95
+    greedy: bool = True
+    """Also take one greedy completion per task."""
+    seed: int = 1_000_003
+    """Of the held-out stream and of the sampling noise."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_tasks", "num_samples"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}; allowed: at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalResult:
+    """Numbers per environment, and the groups they come from."""
+
+    tasks: dict[str, dict[str, float]]
+    """Environment name to pass@1, its standard error over tasks, pass@k, greedy, mean_length, truncated_frac."""
+    groups: list[RolloutGroup]
+
+
+def heldout_tasks(env: Mixture, *, num_tasks: int, seed: int) -> list[Task]:
+    """Returns the first `num_tasks` held-out tasks of every environment."""
+    return [member.task("heldout", seed=seed, index=index) for member in env.envs for index in range(num_tasks)]
+
+
+def evaluate(
+    generate: Generate,
+    env: Mixture,
+    tasks: Sequence[Task],
+    settings: EvalSettings,
+    *,
+    sampling: Sampling,
+    on_finish: Callable[[int], None] | None = None,
+) -> EvalResult:
+    """Returns scores of `generate` on `tasks`; `sampling` gives the limits, `settings` the distribution."""
+    drawn = Sampling(
+        temperature=settings.temperature, top_p=settings.top_p, max_tokens=sampling.max_tokens,
+        repetition_window=sampling.repetition_window, repetition_p=sampling.repetition_p,
+    )  # fmt: skip
+    groups = sample_groups(
+        generate, env, list(tasks), settings.num_samples, drawn, seed=settings.seed, on_finish=on_finish
+    )
+    by_env: dict[str, list[RolloutGroup]] = defaultdict(list)
+    for group in groups:
+        by_env[group.task.env].append(group)
+    results = {name: _summarise(own, settings.num_samples) for name, own in by_env.items()}
+    if settings.greedy:
+        greedy = Sampling(
+            temperature=0.0, max_tokens=sampling.max_tokens,
+            repetition_window=sampling.repetition_window, repetition_p=sampling.repetition_p,
+        )  # fmt: skip
+        best: dict[str, list[float]] = defaultdict(list)
+        for group in sample_groups(generate, env, list(tasks), 1, greedy, seed=settings.seed, on_finish=on_finish):
+            best[group.task.env].append(group.rollouts[0].score.value or 0.0)
+        for name, values in best.items():
+            results[name]["greedy"] = float(np.mean(values))
+    return EvalResult(tasks=results, groups=groups)
+
+
+def _summarise(groups: Sequence[RolloutGroup], k: int) -> dict[str, float]:
+    correct = np.array([[rollout.score.value == 1.0 for rollout in group.rollouts] for group in groups])
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    per_task = correct.mean(1)
+    return {
+        "pass@1": float(per_task.mean()),
+        "pass@1_se": float(per_task.std(ddof=1) / math.sqrt(len(per_task))) if len(per_task) > 1 else float("nan"),
+        f"pass@{k}": float(np.mean([pass_at_k(correct.shape[1], int(c), k) for c in correct.sum(1)])),
+        "mean_length": float(np.mean([len(r.completion.token_ids) for r in rollouts])),
+        "truncated_frac": float(np.mean([r.completion.stop_reason == "length" for r in rollouts])),
+        "num_tasks": float(len(groups)),
+    }
+
+
+def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
+    """Returns the probability that k of the samples, drawn without replacement, hold a correct one.
+
+    1 - C(n - c, k) / C(n, k). Source: Chen et al. (arXiv 2107.03374), eq. (1).
+    """
+    if not 1 <= k <= num_samples or not 0 <= num_correct <= num_samples:
+        raise ConfigError(f"pass_at_k: n={num_samples}, c={num_correct}, k={k}; allowed: 1 <= k <= n, 0 <= c <= n")
+    return 1.0 - math.comb(num_samples - num_correct, k) / math.comb(num_samples, k)

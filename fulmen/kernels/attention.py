@@ -1,0 +1,63 @@
+"""Causal softmax attention with grouped key/value heads: packed documents, and rows of a key/value cache.
+
+The products are torch's scaled_dot_product_attention; this file only lays the data out for it.
+Axes: `T` tokens of all documents, `N` documents or rows, `L` longest document, `S` cache length, `H` query heads,
+`J` key/value heads, `D` head width.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fulmen.kernels.ragged import collect_rows, spread
+
+
+def packed_attention(
+    q: Float[Tensor, "T H D"],
+    k: Float[Tensor, "T J D"],
+    v: Float[Tensor, "T J D"],
+    cu_seqlens: Int[Tensor, "N1"],
+) -> Float[Tensor, "T H D"]:
+    """Returns softmax(q k^T / sqrt(D)) v, causal, inside each document. Differentiable.
+
+    Documents become rows of one right-padded batch: causality keeps padding, which comes last, out of every real row.
+    """
+    cell_T, shape = padded_cells(cu_seqlens)
+    q_NHLD, k_NJLD, v_NJLD = (
+        spread(x, cell_T, shape[0] * shape[1]).unflatten(0, shape).transpose(1, 2) for x in (q, k, v)
+    )
+    output = F.scaled_dot_product_attention(q_NHLD, k_NJLD, v_NJLD, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
+    return collect_rows(output.transpose(1, 2).flatten(0, 1), cell_T)
+
+
+def cached_attention(
+    q: Float[Tensor, "T H D"],
+    keys: Float[Tensor, "N J S D"],
+    values: Float[Tensor, "N J S D"],
+    positions_T: Int[Tensor, "T"],
+    cu_seqlens: Int[Tensor, "N1"],
+) -> Float[Tensor, "T H D"]:
+    """Returns attention of new tokens over the cache, whose rows already hold the new keys and values.
+
+    `positions_T` is each token's position in its row: it sees cache entries 0..position. Query heads that share a
+    key/value head become rows of one product, so that nothing of the cache is repeated.
+    """
+    num_kv_heads, length = keys.shape[1:3]
+    cell_T, shape = padded_cells(cu_seqlens)
+    num_cells = shape[0] * shape[1]
+    q_NJGLD = spread(q, cell_T, num_cells).unflatten(0, shape).unflatten(2, (num_kv_heads, -1)).permute(0, 2, 3, 1, 4)
+    position_N_L = spread(positions_T, cell_T, num_cells).unflatten(0, shape)
+    visible_N_L_S = torch.arange(length, device=q.device) <= position_N_L[..., None]
+    mask = visible_N_L_S[:, None].repeat(1, 1, q_NJGLD.shape[2], 1)
+    output = F.scaled_dot_product_attention(q_NJGLD.flatten(2, 3), keys, values, attn_mask=mask)
+    output = output.unflatten(2, q_NJGLD.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3).flatten(0, 1)
+    return collect_rows(output, cell_T)
+
+
+def padded_cells(cu_seqlens: Int[Tensor, "N1"]) -> tuple[Int[Tensor, "T"], tuple[int, int]]:
+    """Returns each token's cell in the right-padded layout of N rows by L cells, and (N, L)."""
+    lengths_N = cu_seqlens.diff()
+    longest = int(lengths_N.max())
+    is_token_N_L = torch.arange(longest, device=cu_seqlens.device) < lengths_N[:, None]
+    return is_token_N_L.flatten().nonzero().squeeze(1), (len(lengths_N), longest)

@@ -1,0 +1,71 @@
+"""The lightning-attention mixer of MiniMax-Text-01: linear attention with a fixed decay per head, normed and gated.
+
+Axes: `T` tokens, `D` model width, `H` heads, `K` head width (keys and values alike).
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fulmen.kernels.lightning import lightning_attention, lightning_decode, slopes
+from fulmen.model.config import ModelConfig
+from fulmen.model.layout import Layout
+
+
+class LightningMixer(nn.Module):
+    """out = W_o(sigmoid(x W_g^T) * RMSNorm(lightning(silu(x W_qkv^T)))); no RoPE, no scale, no bias.
+
+    Rows of `qkv_proj` lie per head as q | k | v. The norm spans all heads at once, with its own eps.
+    Source: released MiniMax-Text-01 code; M1 report, section 2.
+    """
+
+    slope_H: Tensor
+
+    def __init__(self, config: ModelConfig, layer: int, cache_index: int) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim, self.layer, self.cache_index = (
+            config.num_heads, config.head_dim, layer, cache_index)  # fmt: skip
+        self.num_layers = config.num_layers
+        inner = config.num_heads * config.head_dim
+        self.qkv_proj = nn.Linear(config.hidden_size, 3 * inner, bias=False)
+        self.output_gate = nn.Linear(config.hidden_size, inner, bias=False)
+        self.norm = nn.RMSNorm(inner, eps=config.lightning_norm_eps)
+        self.out_proj = nn.Linear(inner, config.hidden_size, bias=False)
+        self.register_buffer("slope_H", torch.empty(config.num_heads), persistent=False)
+
+    def init_weights(self, gain: float, generator: torch.Generator) -> None:
+        """Fills the weights: Xavier, with DeepNorm's gain on v and the output projection; sets the decay rates."""
+        self.slope_H = slopes(self.num_heads, self.layer, self.num_layers).to(self.qkv_proj.weight.device)
+        per_head = self.qkv_proj.weight.unflatten(0, (self.num_heads, 3, self.head_dim))
+        for part, part_gain in enumerate((1.0, 1.0, gain)):
+            xavier_(per_head[:, part], self.qkv_proj.in_features, self.out_proj.in_features, part_gain, generator)
+        xavier_(self.output_gate.weight, *self.output_gate.weight.shape, 1.0, generator)
+        xavier_(self.out_proj.weight, *self.out_proj.weight.shape, gain, generator)
+        nn.init.ones_(self.norm.weight)
+
+    def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
+        """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
+        qkv = F.silu(self.qkv_proj(x)).unflatten(-1, (self.num_heads, 3, self.head_dim))
+        q, k, v = qkv.unbind(2)
+        if layout.cache is None:
+            output = lightning_attention(q[None], k[None], v[None], self.slope_H, cu_seqlens=layout.cu_seqlens)[0][0]
+        else:
+            state = layout.cache.states_M_R_H_K_V[self.cache_index]
+            if layout.is_step:
+                output = lightning_decode(q, k, v, self.slope_H, state)
+            else:
+                output, final = lightning_attention(
+                    q[None], k[None], v[None], self.slope_H,
+                    cu_seqlens=layout.cu_seqlens, initial_state=state, output_final_state=True,
+                )  # fmt: skip
+                assert final is not None, "a final state was asked for"
+                state.copy_(final)
+                output = output[0]
+        return self.out_proj(torch.sigmoid(self.output_gate(x)) * self.norm(output.flatten(-2)))
+
+
+def xavier_(weight: Tensor, fan_in: int, fan_out: int, gain: float, generator: torch.Generator) -> None:
+    """Fills `weight` in place with normal noise of deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    with torch.no_grad():
+        weight.normal_(0.0, gain * (2.0 / (fan_in + fan_out)) ** 0.5, generator=generator)

@@ -1,0 +1,104 @@
+"""Collects groups of rollouts until a batch is full of groups worth training on.
+
+Dynamic sampling: groups that the filter rejects (all right, all wrong) are replaced by fresh tasks, so that every
+batch carries its full number of gradients. Source: DAPO (arXiv 2503.14476), section 3.2; used by MiniMax-M1.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fulmen.envs import Mixture
+from fulmen.errors import ConfigError
+from fulmen.types import Generate, Request, Rollout, RolloutGroup, Sampling, Task, stable_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectSettings:
+    """How a batch of groups is collected."""
+
+    num_groups: int = 32
+    """Groups per batch (prompts)."""
+    group_size: int = 8
+    """Completions per prompt."""
+    max_rounds: int = 4
+    """Rounds of sampling per batch; what is there after the last one is trained on."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_groups", 1), ("group_size", 2), ("max_rounds", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}={getattr(self, name)}; allowed: at least {least}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """A batch of groups and what it took to get it."""
+
+    groups: list[RolloutGroup]
+    """Groups that the filter kept, at most `num_groups`."""
+    sampled: list[RolloutGroup] = field(default_factory=list)
+    """Every group sampled, the rejected and the surplus too."""
+    cursor: int = 0
+    """Index of the next unused task."""
+    num_kept: int = 0
+    """Groups that the filter accepted, surplus included."""
+
+
+def collect(
+    generate: Generate,
+    env: Mixture,
+    settings: CollectSettings,
+    *,
+    sampling: Sampling,
+    seed: int,
+    cursor: int,
+    keep: Callable[[RolloutGroup], bool],
+    expected_keep_frac: float = 1.0,
+    on_finish: Callable[[int], None] | None = None,
+) -> Collected:
+    """Returns up to `num_groups` groups that `keep` accepts, from training tasks `cursor`, `cursor + 1`, ...
+
+    Each round asks for what is still missing divided by `expected_keep_frac`, so that one round usually does.
+    Deterministic in (seed, cursor, weights).
+    """
+    kept: list[RolloutGroup] = []
+    sampled: list[RolloutGroup] = []
+    for _ in range(settings.max_rounds):
+        missing = settings.num_groups - len(kept)
+        if missing <= 0:
+            break
+        count = min(math.ceil(missing / max(expected_keep_frac, 0.25)), 2 * settings.num_groups)
+        tasks = [env.task("train", seed=seed, index=cursor + offset) for offset in range(count)]
+        cursor += count
+        groups = sample_groups(generate, env, tasks, settings.group_size, sampling, seed=seed, on_finish=on_finish)
+        sampled += groups
+        kept += [group for group in groups if keep(group)]
+    return Collected(groups=kept[: settings.num_groups], sampled=sampled, cursor=cursor, num_kept=len(kept))
+
+
+def sample_groups(
+    generate: Generate,
+    env: Mixture,
+    tasks: list[Task],
+    group_size: int,
+    sampling: Sampling,
+    *,
+    seed: int,
+    on_finish: Callable[[int], None] | None = None,
+) -> list[RolloutGroup]:
+    """Returns one scored group per task; attempt i of a task always has the same sampling seed."""
+    requests = [
+        Request(messages=task.prompt, sampling=sampling, seed=stable_seed(seed, task.task_id, attempt))
+        for task in tasks
+        for attempt in range(group_size)
+    ]
+    completions = generate(requests, on_finish=on_finish)
+    groups = []
+    for position, task in enumerate(tasks):
+        own = completions[position * group_size : (position + 1) * group_size]
+        rollouts = tuple(
+            Rollout(task=task, completion=c, score=env.score(task, c.message.content, stop_reason=c.stop_reason))
+            for c in own
+        )
+        groups.append(RolloutGroup(task=task, rollouts=rollouts))
+    return groups

@@ -1,0 +1,67 @@
+"""Conversations to tokens and back, in the dialect of MiniMax-M1's released chat template.
+
+    <begin_of_document><beginning_of_sentence>user name=user
+    2+2?<end_of_sentence>
+    <beginning_of_sentence>ai name=assistant
+    <think>
+    two and two
+    </think>
+    4<end_of_sentence>
+
+Left out until an issue needs them: tools, content parts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fulmen.errors import DataError
+from fulmen.text.tokenizer import BEGIN_DOCUMENT, BEGIN_TURN, END_THINK, END_TURN, HEADERS, THINK, Tokenizer
+from fulmen.types import Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """Tokens of a conversation and which of them the assistant wrote."""
+
+    token_ids: list[int]
+    mask: list[bool]
+    """True on the tokens of assistant turns after their header, the end token included."""
+
+
+def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
+    """Returns the tokens of a conversation, up to where the assistant's next turn begins.
+
+    Raises: DataError when there is no message, or the last one is the assistant's.
+    """
+    if not messages or messages[-1].role == "assistant":
+        raise DataError("a prompt needs at least one message, and its last one must not be the assistant's")
+    ids = tokenizer.ids
+    return [*encode_conversation(tokenizer, messages).token_ids, ids[BEGIN_TURN], ids[HEADERS["assistant"]]]
+
+
+def encode_conversation(tokenizer: Tokenizer, messages: Sequence[Message]) -> Encoded:
+    """Returns the tokens of whole turns and their loss mask."""
+    ids = tokenizer.ids
+    token_ids, mask = [ids[BEGIN_DOCUMENT]], [False]
+    for message in messages:
+        is_assistant = message.role == "assistant"
+        head = [ids[BEGIN_TURN], ids[HEADERS[message.role]]]
+        body = tokenizer.encode(message.content)
+        if is_assistant and message.thinking:
+            body = [ids[THINK], *tokenizer.encode(message.thinking), ids[END_THINK], *body]
+        token_ids += [*head, *body, ids[END_TURN], ids["\n"]]
+        mask += [False] * len(head) + [is_assistant] * (len(body) + 1) + [False]
+    return Encoded(token_ids=token_ids, mask=mask)
+
+
+def decode_completion(tokenizer: Tokenizer, token_ids: Sequence[int]) -> Message:
+    """Returns the assistant's message that sampled tokens spell, thinking and answer apart.
+
+    Thinking that was never closed leaves an empty answer.
+    """
+    text = tokenizer.decode(token_ids).removesuffix(END_TURN)
+    opening, closing = THINK.strip(), END_THINK.strip()
+    if not text.startswith(opening):
+        return Message(role="assistant", content=text)
+    thinking, _, content = text.removeprefix(opening).partition(closing)
+    return Message(role="assistant", content=content.strip("\n"), thinking=thinking.strip("\n"))

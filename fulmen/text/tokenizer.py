@@ -1,0 +1,110 @@
+"""Byte-level BPE through the `tokenizers` library, with the structural tokens of the chat dialect.
+
+Digits and punctuation are tokens of their own, so that arithmetic and grids are seen character by character.
+Structural tokens are never produced from ordinary text: a user who types `</think>` gets characters.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from fulmen.errors import CheckpointError, ConfigError, DataError
+
+BEGIN_DOCUMENT = "<begin_of_document>"
+BEGIN_TURN = "<beginning_of_sentence>"
+END_TURN = "<end_of_sentence>"
+THINK = "<think>\n"
+END_THINK = "\n</think>\n"
+HEADERS = {
+    "system": "system ai_setting=assistant\n",
+    "user": "user name=user\n",
+    "assistant": "ai name=assistant\n",
+}
+"""First line of a turn, by role. Source: the chat template released with MiniMax-M1."""
+STRUCTURE = (BEGIN_DOCUMENT, BEGIN_TURN, END_TURN, THINK, END_THINK, *HEADERS.values(), "\n")
+
+FILE_NAME = "tokenizer.json"
+
+
+class Tokenizer:
+    """A byte-level BPE and the ids of the structural tokens."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        missing = [text for text in STRUCTURE if backend.token_to_id(text) is None]
+        if missing:
+            raise DataError(f"tokenizer lacks the structural tokens {missing}")
+        backend.encode_special_tokens = True
+        self.backend = backend
+        self.ids = {text: backend.token_to_id(text) for text in STRUCTURE}
+
+    @classmethod
+    def train(cls, texts: Iterable[str], *, vocab_size: int) -> "Tokenizer":
+        """Returns a tokenizer learnt from `texts`.
+
+        Raises: ConfigError when `vocab_size` cannot hold the 256 bytes and the structural tokens.
+        """
+        least = 256 + len(STRUCTURE)
+        if vocab_size < least:
+            raise ConfigError(f"vocab_size={vocab_size}; allowed: at least {least}")
+        backend = tokenizers.Tokenizer(models.BPE())
+        backend.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+            [
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.Punctuation("isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
+        )
+        backend.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            special_tokens=list(STRUCTURE),
+            show_progress=False,
+        )
+        backend.train_from_iterator(texts, trainer)
+        return cls(backend)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Tokenizer":
+        """Returns the tokenizer saved in a checkpoint's folder.
+
+        Raises: CheckpointError when the file is missing or unreadable.
+        """
+        path = Path(folder) / FILE_NAME
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception
+            raise CheckpointError(f"{path}: no readable tokenizer ({error})") from error
+
+    def save(self, folder: Path | str) -> None:
+        """Writes `tokenizer.json` into an existing folder."""
+        self.backend.save(str(Path(folder) / FILE_NAME))
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, structural ones included."""
+        return self.backend.get_vocab_size()
+
+    @property
+    def end_id(self) -> int:
+        """Token that ends a turn."""
+        return self.ids[END_TURN]
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the tokens of ordinary text; structural tokens written out in it stay text."""
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Returns the text of tokens, structural ones written out; broken UTF-8 becomes U+FFFD."""
+        pieces: list[str] = []
+        pending: list[int] = []
+        structural = {token_id: text for text, token_id in self.ids.items()}
+        for token_id in (int(token) for token in token_ids):
+            if token_id in structural:
+                pieces += [self.backend.decode(pending), structural[token_id]]
+                pending = []
+            else:
+                pending.append(token_id)
+        return "".join([*pieces, self.backend.decode(pending)])
