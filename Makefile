@@ -28,8 +28,9 @@ lint: .venv/.dev  ## Check style, formatting, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: .venv/.runtime  ## Run the benchmarks (ARGS go to `fulmen bench`)
-	$(BIN)/fulmen bench $(ARGS)
+bench: .venv/.runtime  ## Measure speed on this CPU and the demo over three seeds; results go to benchmarks/results
+	$(BIN)/python -m benchmarks.cpu_speed
+	$(BIN)/python -m benchmarks.demo_seeds $(ARGS)
 
 clean:  ## Remove caches and builds; .venv and runs/ stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

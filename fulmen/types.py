@@ -83,7 +83,7 @@ class Sampling:
     max_tokens: int = 256
     """Longest completion, in tokens."""
     repetition_window: int = 3000
-    """Generation halts after this many consecutive tokens, each above `repetition_p` (MiniMax-M1 report, section 4.2)."""
+    """Generation halts after so many consecutive tokens above `repetition_p` (MiniMax-M1 report, section 4.2)."""
     repetition_p: float = 0.99
     """Probability, under the model before temperature and truncation, above which a token counts."""
 
@@ -159,7 +159,7 @@ class Batch:
     mask_T: np.ndarray
     """bool, True where the target is trained."""
     token_weights_T: np.ndarray
-    """float32, weight of each trained token; set once for the whole step, so that a loss cannot depend on micro-batches."""
+    """float32, weight of each trained token; set once for the whole step, so no loss depends on micro-batches."""
     old_logprobs_T: np.ndarray | None = None
     """float32, of the targets under the sampling policy."""
     advantages_T: np.ndarray | None = None

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from rich import box
 from rich.table import Table
 
 from fulmen.errors import RunError
@@ -103,11 +104,11 @@ class Move:
 
 def summary_table(summary: Record) -> Table:
     """Returns the console table of a run's summary: task x phase, with what is not measured shown as a dash."""
-    table = Table(title="Held-out tasks", title_justify="left")
-    table.add_column("task")
-    table.add_column("phase")
-    for column in ("pass@1", "greedy", "pass@8", "mean length", "truncated"):
-        table.add_column(column, justify="right")
+    table = Table(title="Held-out tasks", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("task", no_wrap=True)
+    table.add_column("phase", no_wrap=True)
+    for column in ("pass@1", "greedy", "pass@8", "length", "truncated"):
+        table.add_column(column, justify="right", no_wrap=True)
     for task, phases in _tasks(summary).items():
         for i, (phase, row) in enumerate(phases):
             cells = [_pass_at_1(row), *(_percent(row, key) for key in ("greedy", "pass@8"))]

@@ -47,8 +47,22 @@ class EvalResult:
 
 
 def heldout_tasks(env: Mixture, *, num_tasks: int, seed: int) -> list[Task]:
-    """Returns the first `num_tasks` held-out tasks of every environment."""
-    return [member.task("heldout", seed=seed, index=index) for member in env.envs for index in range(num_tasks)]
+    """Returns the first `num_tasks` different held-out tasks of every environment's stream.
+
+    Raises: ConfigError when an environment's settings do not have so many.
+    """
+    tasks: list[Task] = []
+    for member in env.envs:
+        own: dict[str, Task] = {}
+        for index in range(20 * num_tasks):
+            task = member.task("heldout", seed=seed, index=index)
+            own.setdefault(task.content_hash, task)
+            if len(own) == num_tasks:
+                break
+        else:
+            raise ConfigError(f"num_tasks={num_tasks}; allowed: at most about {len(own)} for {member.name}")
+        tasks += own.values()
+    return tasks
 
 
 def evaluate(
@@ -79,7 +93,7 @@ def evaluate(
         )  # fmt: skip
         best: dict[str, list[float]] = defaultdict(list)
         for group in sample_groups(generate, env, list(tasks), 1, greedy, seed=settings.seed, on_finish=on_finish):
-            best[group.task.env].append(group.rollouts[0].score.value or 0.0)
+            best[group.task.env].append(float(group.rollouts[0].score.value == 1.0))
         for name, values in best.items():
             results[name]["greedy"] = float(np.mean(values))
     return EvalResult(tasks=results, groups=groups)

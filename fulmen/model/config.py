@@ -100,8 +100,8 @@ class ModelConfig:
 
 PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(
-        vocab_size=320, hidden_size=128, num_layers=8, num_heads=4, num_kv_heads=2, head_dim=32,
-        intermediate_size=96, num_experts=4, rope_theta=1e4,
+        vocab_size=320, hidden_size=96, num_layers=8, num_heads=4, num_kv_heads=2, head_dim=32,
+        intermediate_size=64, num_experts=4, rope_theta=1e4,
     ),
     "small": ModelConfig(
         vocab_size=8192, hidden_size=512, num_layers=16, num_heads=8, num_kv_heads=2, head_dim=64,

@@ -44,9 +44,10 @@ def make_layout(token_ids_B_T: Tensor, cu_seqlens: Tensor | None, cache: Cache |
         raise DataError(f"cu_seqlens with B = {batch}; packed documents need B = 1")
     lengths_N = cu_seqlens.diff()
     num_documents = len(lengths_N)
-    document_T = torch.repeat_interleave(lengths_N)
-    if len(document_T) != batch * length or int(lengths_N.min()) < 1 or int(cu_seqlens[0]) != 0:
+    borders = [0, batch * length]
+    if num_documents < 1 or cu_seqlens[[0, -1]].tolist() != borders or int(lengths_N.min()) < 1:
         raise DataError(f"cu_seqlens {cu_seqlens.tolist()} must rise strictly from 0 to {batch * length}")
+    document_T = torch.repeat_interleave(lengths_N)
     positions_T = torch.arange(len(document_T), device=device) - cu_seqlens[document_T]
     longest = int(lengths_N.max())
     if cache is not None:

@@ -45,7 +45,8 @@ class Router(nn.Module):
         if expert_ids is None:
             expert_ids = probabilities.topk(self.per_token, dim=-1).indices
         kept = probabilities.gather(-1, expert_ids)
-        share = torch.bincount(expert_ids.flatten(), minlength=self.weight.shape[0]) / expert_ids.numel()
+        counts = torch.bincount(expert_ids.flatten(), minlength=self.weight.shape[0])
+        share = counts.to(dtype) / expert_ids.numel()
         balance = (share * probabilities.mean(0)).sum() * self.weight.shape[0]
         return kept / kept.sum(-1, keepdim=True), Routing(expert_ids, balance)
 
@@ -73,7 +74,7 @@ class MoE(nn.Module):
         width, expert_width = self.experts.w2.shape[1:]
         xavier_(self.experts.w13, width, expert_width, gain, generator)
         xavier_(self.experts.w2, width, expert_width, gain, generator)
-        xavier_(self.gate.weight, *self.gate.weight.shape, 1.0, generator)
+        xavier_(self.gate.weight, width, self.gate.weight.shape[0], 1.0, generator)
 
     def forward(self, x: Float[Tensor, "T D"], expert_ids: Int[Tensor, "T A"] | None) -> tuple[Tensor, Routing]:
         """Returns the output `[T, D]` and the routing."""

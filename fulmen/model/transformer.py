@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fulmen.errors import DataError
 from fulmen.kernels.logprob import head_logits
 from fulmen.model.cache import Cache
 from fulmen.model.config import ModelConfig
@@ -116,6 +117,9 @@ class Model(nn.Module):
         Raises: DataError when shapes, documents and cache rows do not fit together.
         """
         layout = make_layout(token_ids, cu_seqlens, cache)
+        routes = self.config.num_layers * self.config.num_experts_per_token
+        if expert_ids is not None and expert_ids.shape != (*token_ids.shape, routes):
+            raise DataError(f"expert_ids {list(expert_ids.shape)}; allowed: {[*token_ids.shape, routes]}")
         hidden = self.embed_tokens(token_ids.flatten())
         replay = None if expert_ids is None else expert_ids.flatten(0, 1).long().chunk(self.config.num_layers, dim=-1)
         routings: list[Routing] = []

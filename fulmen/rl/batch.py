@@ -20,19 +20,21 @@ def rl_batch(
     *,
     aggregation: Aggregation = "prompt_token",
 ) -> Batch:
-    """Returns the batch of one optimizer step. Rollouts without a valid reward are left out; weights sum to 1.
+    """Returns the batch of one optimizer step; the weights of its trained tokens sum to 1.
 
-    Raises: ConfigError for an unknown aggregation; DataError when no rollout is valid.
+    Rollouts without a valid reward or without a token are left out, of the denominators too.
+
+    Raises: ConfigError for an unknown aggregation; DataError when no rollout is left.
     """
     if aggregation not in get_args(Aggregation):
         raise ConfigError(f"aggregation={aggregation!r}; allowed: {', '.join(get_args(Aggregation))}")
     members = [
-        [(r, a) for r, a in zip(group.rollouts, own, strict=True) if a is not None]
+        [(r, a) for r, a in zip(group.rollouts, own, strict=True) if a is not None and len(r.completion.token_ids)]
         for group, own in zip(groups, advantages, strict=True)
     ]
     members = [group for group in members if group]
     if not members:
-        raise DataError("rl_batch: no rollout has a reward; allowed: at least one")
+        raise DataError("rl_batch: no rollout has a reward and a token; allowed: at least one")
     num_completions = sum(len(group) for group in members)
     num_tokens = sum(len(r.completion.token_ids) for group in members for r, _ in group)
     documents = []

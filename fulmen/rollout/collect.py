@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fulmen.envs import Mixture
-from fulmen.errors import ConfigError
+from fulmen.errors import ConfigError, DataError
 from fulmen.types import Generate, Request, Rollout, RolloutGroup, Sampling, Task, stable_seed
 
 
@@ -58,16 +58,24 @@ def collect(
 ) -> Collected:
     """Returns up to `num_groups` groups that `keep` accepts, from training tasks `cursor`, `cursor + 1`, ...
 
-    Each round asks for what is still missing divided by `expected_keep_frac`, so that one round usually does.
+    Each round asks for what is still missing divided by `expected_keep_frac` (an estimate, taken as 0.25 to 1), so
+    that one round usually does.
     Deterministic in (seed, cursor, weights).
+
+    Raises: ConfigError for a sampling distribution that the learner does not know.
     """
+    if sampling.temperature != 1 or sampling.top_p != 1:
+        raise ConfigError(
+            f"temperature={sampling.temperature}, top_p={sampling.top_p}; allowed in training: 1 and 1, "
+            "since the learner compares sampled log-probabilities with those of the model itself"
+        )
     kept: list[RolloutGroup] = []
     sampled: list[RolloutGroup] = []
     for _ in range(settings.max_rounds):
         missing = settings.num_groups - len(kept)
         if missing <= 0:
             break
-        count = min(math.ceil(missing / max(expected_keep_frac, 0.25)), 2 * settings.num_groups)
+        count = min(math.ceil(missing / min(max(expected_keep_frac, 0.25), 1.0)), 2 * settings.num_groups)
         tasks = [env.task("train", seed=seed, index=cursor + offset) for offset in range(count)]
         cursor += count
         groups = sample_groups(generate, env, tasks, settings.group_size, sampling, seed=seed, on_finish=on_finish)
@@ -86,13 +94,18 @@ def sample_groups(
     seed: int,
     on_finish: Callable[[int], None] | None = None,
 ) -> list[RolloutGroup]:
-    """Returns one scored group per task; attempt i of a task always has the same sampling seed."""
+    """Returns one scored group per task; attempt i of a task always has the same sampling seed.
+
+    Raises: DataError when `generate` does not return one completion per request.
+    """
     requests = [
         Request(messages=task.prompt, sampling=sampling, seed=stable_seed(seed, task.task_id, attempt))
         for task in tasks
         for attempt in range(group_size)
     ]
     completions = generate(requests, on_finish=on_finish)
+    if len(completions) != len(requests):
+        raise DataError(f"generate: {len(completions)} completions for {len(requests)} requests; allowed: one for each")
     groups = []
     for position, task in enumerate(tasks):
         own = completions[position * group_size : (position + 1) * group_size]

@@ -18,7 +18,7 @@ from fulmen.serve.sampling import sample, uniform
 from fulmen.serve.stops import REASONS, stop_codes, update_repetition
 from fulmen.text.chat import decode_completion, encode_prompt
 from fulmen.text.tokenizer import Tokenizer
-from fulmen.types import Completion, Request, Sampling
+from fulmen.types import Completion, Request
 
 
 class Engine:
@@ -35,6 +35,8 @@ class Engine:
                 f"the tokenizer has {tokenizer.vocab_size} tokens; allowed: at most the model's "
                 f"vocab_size={model.config.vocab_size}"
             )
+        if model.config.num_experts > 128:
+            raise ConfigError(f"num_experts={model.config.num_experts}; allowed: at most 128, routes are kept as int8")
         self.model, self.tokenizer, self.num_slots = model, tokenizer, num_slots
         self.policy_version = 0
 
@@ -47,7 +49,7 @@ class Engine:
         Raises: ConfigError for sampling settings out of range.
         """
         for request in requests:
-            _check(request.sampling)
+            _check(request)
         prompts = [encode_prompt(self.tokenizer, request.messages) for request in requests]
         completions: dict[int, Completion] = {}
         rows = _Rows(self.model, self.tokenizer, requests, prompts, min(self.num_slots, max(len(requests), 1)))
@@ -75,15 +77,17 @@ class Engine:
         return [completions[index] for index in range(len(requests))]
 
 
-def _check(sampling: Sampling) -> None:
-    for name, is_right, allowed in (
-        ("temperature", sampling.temperature >= 0, "at least 0"),
-        ("top_p", 0 < sampling.top_p <= 1, "above 0, at most 1"),
-        ("max_tokens", sampling.max_tokens >= 1, "at least 1"),
-        ("repetition_window", sampling.repetition_window >= 1, "at least 1"),
+def _check(request: Request) -> None:
+    sampling = request.sampling
+    for name, value, is_right, allowed in (
+        ("temperature", sampling.temperature, sampling.temperature >= 0, "at least 0"),
+        ("top_p", sampling.top_p, 0 < sampling.top_p <= 1, "above 0, at most 1"),
+        ("max_tokens", sampling.max_tokens, sampling.max_tokens >= 1, "at least 1"),
+        ("repetition_window", sampling.repetition_window, sampling.repetition_window >= 1, "at least 1"),
+        ("seed", request.seed, -(2**63) <= request.seed < 2**63, "64 bits"),
     ):
         if not is_right:
-            raise ConfigError(f"{name}={getattr(sampling, name)}; allowed: {allowed}")
+            raise ConfigError(f"{name}={value}; allowed: {allowed}")
 
 
 @dataclass
@@ -139,7 +143,7 @@ class _Rows:
             **integers,
             **floats,
             tokens=torch.zeros(num_rows, longest, dtype=torch.int64, device=self.device),
-            logprobs=torch.zeros(num_rows, longest, dtype=torch.float32, device=self.device),
+            logprobs=torch.zeros(num_rows, longest, dtype=logits_dtype, device=self.device),
             expert_ids=torch.zeros(num_rows, max_length, routes, dtype=torch.int8, device=self.device),
         )
 
@@ -199,7 +203,7 @@ class _Rows:
         drawn = sample(logits, slots.temperature[:n], slots.top_p[:n], noise)
         rows = torch.arange(n, device=self.device)
         slots.tokens[rows, slots.num_tokens[:n]] = drawn.token_ids
-        slots.logprobs[rows, slots.num_tokens[:n]] = drawn.logprob.float()
+        slots.logprobs[rows, slots.num_tokens[:n]] = drawn.logprob
         slots.last_token[:n] = drawn.token_ids
         slots.num_tokens[:n] += 1
         slots.run[:n] = update_repetition(slots.run[:n], drawn.model_p, slots.threshold[:n])

@@ -63,7 +63,8 @@ def sample(
     p = logp.exp()
     if bool((top_p_R < 1).any()):
         ranked, order = p.sort(dim=-1, descending=True, stable=True)
-        outside = ranked.cumsum(-1) - ranked >= top_p_R[:, None]
+        # Rounding lets the mass before the tail reach 1: rows without a nucleus must not lose their tail to that.
+        outside = (ranked.cumsum(-1) - ranked >= top_p_R[:, None]) & (top_p_R < 1)[:, None]
         p = p.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
     cumulative = p.double().cumsum(-1)
     mass_R1 = cumulative[:, -1:]

@@ -32,12 +32,12 @@ class Tokenizer:
     """A byte-level BPE and the ids of the structural tokens."""
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        missing = [text for text in STRUCTURE if backend.token_to_id(text) is None]
-        if missing:
-            raise DataError(f"tokenizer lacks the structural tokens {missing}")
+        found = {text: backend.token_to_id(text) for text in STRUCTURE}
+        self.ids = {text: token_id for text, token_id in found.items() if token_id is not None}
+        if len(self.ids) < len(STRUCTURE):
+            raise DataError(f"tokenizer lacks the structural tokens {sorted(found.keys() - self.ids.keys())}")
         backend.encode_special_tokens = True
         self.backend = backend
-        self.ids = {text: backend.token_to_id(text) for text in STRUCTURE}
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int) -> "Tokenizer":
@@ -49,14 +49,14 @@ class Tokenizer:
         if vocab_size < least:
             raise ConfigError(f"vocab_size={vocab_size}; allowed: at least {least}")
         backend = tokenizers.Tokenizer(models.BPE())
-        backend.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Digits(individual_digits=True),
                 pre_tokenizers.Punctuation("isolated"),
                 pre_tokenizers.ByteLevel(add_prefix_space=False),
             ]
         )
-        backend.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+        backend.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -93,7 +93,14 @@ class Tokenizer:
         return self.ids[END_TURN]
 
     def encode(self, text: str) -> list[int]:
-        """Returns the tokens of ordinary text; structural tokens written out in it stay text."""
+        """Returns the tokens of ordinary text; structural tokens written out in it stay text.
+
+        Raises: DataError for text that is not Unicode (lone surrogates).
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"text cannot be encoded ({error}); allowed: Unicode without lone surrogates") from error
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def decode(self, token_ids: Sequence[int]) -> str:

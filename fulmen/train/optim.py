@@ -29,6 +29,15 @@ class AdamW(torch.optim.AdamW):
             raise ConfigError(f"lr={lr}; allowed: at least 0")
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
 
+    def parts(self) -> dict[str, torch.optim.Optimizer]:
+        """Returns the torch optimizers that hold the state."""
+        return {"adamw": self}
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of every parameter group."""
+        return self.param_groups[0]["lr"]
+
     def set_lr(self, lr: float) -> None:
         """Sets the learning rate of the next step."""
         for group in self.param_groups:
@@ -42,16 +51,24 @@ class AdamW(torch.optim.AdamW):
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Linear warm-up to `peak`, then linear decay to `peak * final_frac` over what is left of `num_steps`."""
+    """Linear warm-up to `peak`, then linear decay that would reach `peak * final_frac` one step after the last.
+
+    Raises: ConfigError for a negative field, or no steps.
+    """
 
     peak: float
     """Highest learning rate."""
     num_steps: int
-    """Steps in all; the rate stays at its last value afterwards."""
+    """Steps in all; later ones have the final rate."""
     warmup_steps: int = 0
-    """Steps until the peak."""
+    """Steps until the peak, which the last of them has."""
     final_frac: float = 1.0
-    """Last rate as a fraction of the peak; 1 keeps it constant."""
+    """Final rate as a fraction of the peak; 1 keeps it constant."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("peak", 0), ("num_steps", 1), ("warmup_steps", 0), ("final_frac", 0)):
+            if not getattr(self, name) >= least:
+                raise ConfigError(f"{name}={getattr(self, name)}; allowed: at least {least}")
 
     def lr(self, step: int) -> float:
         """Returns the learning rate of a step counted from 0."""

@@ -27,10 +27,10 @@ class Document:
 def pack(documents: Sequence[Document]) -> Batch:
     """Returns one packed batch; a document of n tokens gives n - 1 positions, each predicting the next token.
 
-    Raises: DataError for an empty list or a document shorter than two tokens.
+    Raises: DataError for no document, one shorter than two tokens, arrays not aligned with `token_ids`, a first token
+    to predict, or a field that only some documents have.
     """
-    if not documents or min(len(d.token_ids) for d in documents) < 2:
-        raise DataError("pack: allowed: at least one document, each of at least two tokens")
+    _check(documents)
     lengths = [len(d.token_ids) - 1 for d in documents]
     has_old, has_routes = documents[0].old_logprobs is not None, documents[0].expert_ids is not None
 
@@ -55,3 +55,22 @@ def pack(documents: Sequence[Document]) -> Batch:
         if has_routes
         else None,
     )
+
+
+def _check(documents: Sequence[Document]) -> None:
+    if not documents or min(len(d.token_ids) for d in documents) < 2:
+        raise DataError("pack: allowed: at least one document, each of at least two tokens")
+    for d in documents:
+        length = len(d.token_ids)
+        for name, values, wanted in (
+            ("mask", d.mask, length),
+            ("old_logprobs", d.old_logprobs, length),
+            ("expert_ids", d.expert_ids, length - 1),
+        ):
+            if values is not None and len(values) != wanted:
+                raise DataError(f"{name}: {len(values)} of them for {length} tokens; allowed: {wanted}")
+        if d.mask[0]:
+            raise DataError("mask[0]=True; allowed: False, since nothing predicts the first token")
+    for name in ("old_logprobs", "advantage", "expert_ids"):
+        if len({getattr(d, name) is None for d in documents}) > 1:
+            raise DataError(f"{name}: None in some documents only; allowed: in all of them or in none")

@@ -7,15 +7,16 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fulmen.errors import DataError
+from fulmen.errors import ConfigError, DataError
 from fulmen.kernels.logprob import token_logprobs
 from fulmen.model import Model
+from fulmen.train.muon import Muon
 from fulmen.train.optim import AdamW, tiny_gradient_frac
 from fulmen.types import Batch
 
@@ -27,9 +28,10 @@ class LossOutput:
     loss: Tensor
     """Scalar; the sum over tokens of weight * term, so that micro-batches add up."""
     tokens: Mapping[str, Tensor] = field(default_factory=dict)
-    """Detached per-token quantities `[B, T]` for metrics, such as `ratio` and `weight`."""
+    """Detached per-token quantities `[B, T]` for metrics, such as `log_ratio` and `weight`."""
 
 
+@runtime_checkable
 class Loss(Protocol):
     """A policy or likelihood loss over aligned `[B, T]` tensors; settings are bound with functools.partial."""
 
@@ -50,23 +52,43 @@ class StepResult:
 
 
 class Trainer:
-    """Holds a model and its optimizer; `step` turns a batch and a loss into one update."""
+    """Holds a model and its optimizer; `step` turns a batch and a loss into one update.
+
+    `clip_norm` bounds the norm of the whole gradient, `micro_batch_tokens` the tokens of one backward pass.
+    `vocab_size` is the tokenizer's where the head is padded beyond it: the engine never samples the padding, so
+    probabilities that include it would be of another distribution.
+
+    Raises: ConfigError for settings out of range.
+    """
 
     def __init__(
         self,
         model: Model,
-        optimizer: AdamW,
+        optimizer: AdamW | Muon,
         *,
         clip_norm: float = 1.0,
         balance_coefficient: float = 0.0,
         micro_batch_tokens: int = 4096,
+        vocab_size: int | None = None,
     ) -> None:
+        num_rows = model.config.vocab_size
+        self.vocab_size = num_rows if vocab_size is None else vocab_size
+        for name, value, is_right, allowed in (
+            ("clip_norm", clip_norm, clip_norm > 0, "above 0; inf switches clipping off"),
+            ("balance_coefficient", balance_coefficient, balance_coefficient >= 0, "at least 0"),
+            ("micro_batch_tokens", micro_batch_tokens, micro_batch_tokens >= 1, "at least 1"),
+            ("vocab_size", self.vocab_size, 1 <= self.vocab_size <= num_rows, f"from 1 to the head's {num_rows}"),
+        ):
+            if not is_right:
+                raise ConfigError(f"{name}={value}; allowed: {allowed}")
         self.model, self.optimizer = model, optimizer
         self.clip_norm, self.balance_coefficient = clip_norm, balance_coefficient
         self.micro_batch_tokens = micro_batch_tokens
 
     def step(self, batch: Batch, loss: Loss, *, lr: float | None = None) -> StepResult:
-        """Returns metrics of one update; gradients do not depend on how the batch is cut into micro-batches.
+        """Returns metrics of one update; the loss's gradient does not depend on how the batch is cut.
+
+        The balance loss is no sum over tokens: it is that of each micro-batch, averaged by their tokens.
 
         Raises: DataError when no token of the batch is trained.
         """
@@ -74,6 +96,8 @@ class Trainer:
             raise DataError("a batch without trained tokens; allowed: at least one True in mask_T")
         if lr is not None:
             self.optimizer.set_lr(lr)
+        # An interrupted step may have left some.
+        self.optimizer.zero_grad(set_to_none=True)
         total_loss, balance = 0.0, 0.0
         tokens: dict[str, list[np.ndarray]] = defaultdict(list)
         for micro in split_batch(batch, self.micro_batch_tokens):
@@ -85,8 +109,8 @@ class Trainer:
             for name, values in micro_tokens.items():
                 tokens[name].append(values)
         parameters = list(self.model.parameters())
-        tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
         grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+        tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         metrics = {
@@ -94,7 +118,7 @@ class Trainer:
             "balance_loss": balance,
             "grad_norm": float(grad_norm),
             "tiny_grad_frac": float(tiny),
-            "lr": float(self.optimizer.param_groups[0]["lr"]),
+            "lr": self.optimizer.lr,
             "num_tokens": float(len(batch.token_ids_T)),
         }
         return StepResult(metrics=metrics, tokens={name: np.concatenate(parts) for name, parts in tokens.items()})
@@ -110,7 +134,8 @@ class Trainer:
         )
         trained = mask_T.nonzero().squeeze(1)
         targets_M = torch.from_numpy(micro.target_ids_T).to(device)[trained]
-        logprob_M, entropy_M = token_logprobs(encoded.hidden[0, trained], self.model.lm_head.weight, targets_M)
+        head = self.model.lm_head.weight[: self.vocab_size]
+        logprob_M, entropy_M = token_logprobs(encoded.hidden[0, trained], head, targets_M)
         detached = logprob_M.detach()
 
         def row(values: np.ndarray | None, default: Tensor) -> Tensor:

@@ -237,7 +237,9 @@ def test_page_is_self_contained_and_small(tmp_path: Path, num_tokens: int) -> No
     links = [value for _, attrs in page.tags for name, value in attrs.items() if name in {"src", "href", "xlink:href"}]
     assert links
     assert all(value is not None and value.startswith(("#", "data:")) for value in links)
-    assert "http://" not in html and "https://" not in html and "@import" not in html
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "@import" not in html
     assert "script" not in {tag for tag, _ in page.tags}
     assert ("data:image/png;base64," in html) == (num_tokens > figures.MAX_VECTOR_POINTS)
     assert len(html) < 1_500_000

@@ -27,9 +27,9 @@ class Countdown:
     """What `Task.env` says."""
     num_numbers: int = 3
     """Numbers given, 2 to 6."""
-    max_number: int = 20
+    max_number: int = 12
     """Largest number given, 1 to 99."""
-    max_target: int = 60
+    max_target: int = 30
     """Largest target, 1 to `MAX_RESULT`."""
     max_detours: int = 3
     """Most failed attempts in a worked solution, 0 to 16."""

@@ -64,10 +64,10 @@ def lightning_attention(
     Cost: 4KV + 2C(K + V) multiply-adds per token and head in chunks of C = 64.
     """
     batch, length = q.shape[:2]
+    if batch * length == 0:
+        raise DataError(f"lightning_attention: B = {batch}, T = {length}; allowed: at least one token")
     if cu_seqlens is None:
-        cu_seqlens = torch.arange(0, (batch + 1) * length, length, device=q.device) if length else None
-        if cu_seqlens is None:
-            raise DataError("lightning_attention: T = 0; allowed: at least one token")
+        cu_seqlens = torch.arange(0, (batch + 1) * length, length, device=q.device)
     elif batch != 1:
         raise DataError(f"lightning_attention: cu_seqlens with B = {batch}; packed documents need B = 1")
     elif cu_seqlens[0] != 0 or cu_seqlens[-1] != length or bool((cu_seqlens.diff() < 1).any()):

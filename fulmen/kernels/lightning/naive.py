@@ -3,6 +3,8 @@
 Axes: `T` tokens of all documents, `N` documents, `H` heads, `K`/`V` key and value width.
 """
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -27,7 +29,7 @@ def naive_lightning(
     decay_H11 = torch.exp(-slope.to(dtype))[:, None, None]
     outputs, states = [], []
     borders = cu_seqlens.tolist()
-    for document, (start, stop) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+    for document, (start, stop) in enumerate(pairwise(borders)):
         if initial_state is None:
             state = v.new_zeros(q.shape[1], q.shape[2], v.shape[2])
         else:

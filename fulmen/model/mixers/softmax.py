@@ -3,6 +3,8 @@
 Axes: `T` tokens, `D` model width, `H`/`J` query and key/value heads.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -30,11 +32,20 @@ class SoftmaxMixer(nn.Module):
 
     def init_weights(self, gain: float, generator: torch.Generator) -> None:
         """Fills the weights: Xavier, with DeepNorm's gain on v and the output projection; sets the frequencies."""
+        self.inverse_frequencies = self._frequencies()
+        for projection, part_gain in ((self.q_proj, 1.0), (self.k_proj, 1.0), (self.v_proj, gain), (self.o_proj, gain)):
+            xavier_(projection.weight, projection.in_features, projection.out_features, part_gain, generator)
+
+    def _frequencies(self) -> Float[Tensor, "R2"]:
         width = self.config.rotary_width
         exponents = torch.arange(0, width, 2, dtype=torch.float64) / max(width, 1)
-        self.inverse_frequencies = (self.config.rope_theta**-exponents).float().to(self.q_proj.weight.device)
-        for projection, part_gain in ((self.q_proj, 1.0), (self.k_proj, 1.0), (self.v_proj, gain), (self.o_proj, gain)):
-            xavier_(projection.weight, *projection.weight.shape, part_gain, generator)
+        return (self.config.rope_theta**-exponents).float().to(self.q_proj.weight.device)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SoftmaxMixer":
+        """Moves or casts the module, but never the frequencies: bfloat16 turns far positions by wrong angles."""
+        super()._apply(fn, recurse)
+        self.inverse_frequencies = self._frequencies()
+        return self
 
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
         """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
@@ -57,9 +68,13 @@ class SoftmaxMixer(nn.Module):
 def apply_rope(
     x: Float[Tensor, "T H D"], positions_T: Int[Tensor, "T"], inverse_frequencies: Float[Tensor, "R2"]
 ) -> Float[Tensor, "T H D"]:
-    """Returns x with its first 2 R2 channels rotated by position, in NeoX halves (pairs i, i + R2); angles in float32."""
+    """Returns x with its first 2 R2 channels rotated by position, in NeoX halves (pairs i, i + R2).
+
+    Angles are float32 (float64 for a float64 x).
+    """
     half = inverse_frequencies.shape[0]
-    angles_T1R = (positions_T[:, None].to(inverse_frequencies.dtype) * inverse_frequencies)[:, None]
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    angles_T1R = (positions_T[:, None].to(dtype) * inverse_frequencies.to(dtype))[:, None]
     cos, sin = angles_T1R.cos().to(x.dtype), angles_T1R.sin().to(x.dtype)
     first, second, rest = x.split((half, half, x.shape[-1] - 2 * half), dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fulmen.errors import ConfigError
-from fulmen.rl.losses.ratio import trust_region_mask
+from fulmen.rl.losses.ratio import constants, trust_region_mask
 from fulmen.train import LossOutput
 
 
@@ -31,24 +31,25 @@ def cispo(
 
     `weight_max` is the **absolute** cap on r (the report's 1 + eps_high^IS; it gives no value, ScaleRL finds 4, 5 and
     8 alike). There is no floor by default. `mask_ratio_min/max` are the bounds of eq. (7), off in standard CISPO.
-    Per-token quantities: ratio, weight, advantage, is_capped.
+    Per-token quantities: log_ratio, weight (0 where dropped), advantage, is_capped.
 
     Raises: ConfigError unless 0 <= weight_min < weight_max and mask bounds are >= 0. Warns when weight_max < 1.
     """
     if not 0 <= weight_min < weight_max:
         raise ConfigError(f"weight_min={weight_min}, weight_max={weight_max}; allowed: 0 <= weight_min < weight_max")
     for name, bound in (("mask_ratio_min", mask_ratio_min), ("mask_ratio_max", mask_ratio_max)):
-        if bound is not None and bound < 0:
+        if bound is not None and not bound >= 0:
             raise ConfigError(f"{name}={bound}; allowed: None or an absolute ratio >= 0")
     if weight_max < 1:
         warnings.warn(f"weight_max={weight_max} caps even on-policy tokens: it bounds r itself", stacklevel=2)
+    logprobs = torch.where(mask, logprobs, 0.0)
+    old_logprobs, advantages, token_weights = constants(mask, old_logprobs, advantages, token_weights)
     log_ratio = (logprobs - old_logprobs).detach()
-    weight = log_ratio.clamp(max=math.log(weight_max)).exp().clamp(min=weight_min)
     inside = trust_region_mask(log_ratio, advantages, ratio_min=mask_ratio_min, ratio_max=mask_ratio_max)
-    terms = token_weights * weight * advantages * logprobs
-    loss = -torch.where(mask & inside, terms, 0.0).sum()
+    weight = log_ratio.clamp(max=math.log(weight_max)).exp().clamp(min=weight_min)
+    weight = torch.where(inside, weight, 0.0)
     return LossOutput(
-        loss=loss,
+        loss=-(token_weights * weight * advantages * logprobs).sum(),
         tokens={
             "log_ratio": log_ratio,
             "weight": weight,

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fulmen.errors import ConfigError
-from fulmen.rl.losses.ratio import trust_region_mask
+from fulmen.rl.losses.ratio import constants, trust_region_mask
 from fulmen.train import LossOutput
 
 MAX_LOG_RATIO = 50.0
@@ -27,19 +27,20 @@ def ppo(
     """Returns -sum_t token_weight * min(r A, clip(r, ratio_min, ratio_max) A) over trained tokens.
 
     A token whose ratio left the bounds in the direction of its advantage has no gradient. DAPO's clip-higher is
-    `ratio_max=1.28`. Per-token quantities: ratio, weight (0 where dropped), advantage, is_capped.
+    `ratio_max=1.28`. Per-token quantities: log_ratio, weight (0 where dropped), advantage, is_capped.
 
     Raises: ConfigError unless 0 <= ratio_min <= 1 <= ratio_max.
     """
     if not 0 <= ratio_min <= 1 <= ratio_max:
         raise ConfigError(f"ratio_min={ratio_min}, ratio_max={ratio_max}; allowed: 0 <= ratio_min <= 1 <= ratio_max")
+    logprobs = torch.where(mask, logprobs, 0.0)
+    old_logprobs, advantages, token_weights = constants(mask, old_logprobs, advantages, token_weights)
     log_ratio = logprobs - old_logprobs
     ratio = log_ratio.clamp(max=MAX_LOG_RATIO).exp()
     terms = torch.minimum(ratio * advantages, ratio.clamp(ratio_min, ratio_max) * advantages)
-    loss = -torch.where(mask, token_weights * terms, 0.0).sum()
     inside = trust_region_mask(log_ratio.detach(), advantages, ratio_min=ratio_min, ratio_max=ratio_max)
     return LossOutput(
-        loss=loss,
+        loss=-(token_weights * terms).sum(),
         tokens={
             "log_ratio": log_ratio.detach(),
             "weight": ratio.detach() * inside,

@@ -1,4 +1,7 @@
-"""The importance ratio r = pi / pi_old and the region outside which clipping losses drop a token."""
+"""What policy losses share: the region outside which clipping drops a token, and what no gradient may reach.
+
+r = pi / pi_old is the importance ratio. Axes: `B` rows, `T` tokens.
+"""
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,11 +17,18 @@ def trust_region_mask(
 ) -> Bool[Tensor, "*batch"]:
     """Returns False where A > 0 and r > ratio_max, or A < 0 and r < ratio_min; None switches a bound off.
 
-    Bounds are absolute values of r. Source: MiniMax-M1 report, eq. (7); PPO's clip has its zero gradient there.
+    Bounds are absolute values of r, 0 among them, and are compared with r itself: its rounding is then that of
+    PPO's clip, which has its zero gradient there. Source: MiniMax-M1 report, eq. (7).
     """
+    ratio = log_ratio.exp()
     mask = torch.ones_like(log_ratio, dtype=torch.bool)
     if ratio_max is not None:
-        mask &= ~((advantages > 0) & (log_ratio > torch.tensor(ratio_max, dtype=log_ratio.dtype).log()))
+        mask &= ~((advantages > 0) & (ratio > ratio_max))
     if ratio_min is not None:
-        mask &= ~((advantages < 0) & (log_ratio < torch.tensor(ratio_min, dtype=log_ratio.dtype).log()))
+        mask &= ~((advantages < 0) & (ratio < ratio_min))
     return mask
+
+
+def constants(mask: Bool[Tensor, "B T"], *tensors: Float[Tensor, "B T"]) -> tuple[Float[Tensor, "B T"], ...]:
+    """Returns the tensors without gradient, and 0 where the mask is False: padding may hold anything, NaN too."""
+    return tuple(torch.where(mask, tensor.detach(), 0.0) for tensor in tensors)

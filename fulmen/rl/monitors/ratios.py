@@ -5,8 +5,10 @@ import torch
 
 from fulmen.rl.losses.ratio import trust_region_mask
 
-EDGES = np.geomspace(1 / 32, 32, 41)
-"""Borders of the ratio histogram; ratios beyond them count into the first and last bin."""
+EDGES = np.geomspace(1 / 32, 32, 42)
+"""Borders of the ratio histogram; ratios beyond them count into the first and last bin.
+
+The number of bins is odd: r = 1 lies in the middle of one, not on a border where rounding would share it out."""
 
 
 def ratio_metrics(tokens: dict[str, np.ndarray], *, clip_min: float, clip_max: float) -> dict[str, object]:

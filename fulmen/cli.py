@@ -1,0 +1,44 @@
+"""The `fulmen` command: one subcommand per recipe, its options read from the recipe's `Args`."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from fulmen.errors import FulmenError
+from fulmen.recipes import demo, evaluate, generate, rl, sft
+from fulmen.run import Stopped
+
+MAINS: dict[type, Callable[[Any, Console], None]] = {
+    demo.Args: demo.main,
+    sft.Args: sft.main,
+    rl.Args: rl.main,
+    evaluate.Args: evaluate.main,
+    generate.Args: generate.main,
+}
+
+Command = (
+    Annotated[demo.Args, tyro.conf.subcommand("demo")]
+    | Annotated[sft.Args, tyro.conf.subcommand("sft")]
+    | Annotated[rl.Args, tyro.conf.subcommand("rl")]
+    | Annotated[evaluate.Args, tyro.conf.subcommand("eval")]
+    | Annotated[generate.Args, tyro.conf.subcommand("generate")]
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs a subcommand. Exit codes: 0 done, 2 bad input (one line says what), 130 stopped by Ctrl-C."""
+    console, errors = Console(), Console(stderr=True)
+    try:
+        args: Any = tyro.cli(Command, prog="fulmen", args=argv, config=(tyro.conf.OmitSubcommandPrefixes,))
+        assert dataclasses.is_dataclass(args), "tyro returns one of the Args"
+        MAINS[type(args)](args, console)
+    except FulmenError as error:
+        errors.print(f"fulmen: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except (Stopped, KeyboardInterrupt):
+        errors.print("fulmen: stopped; the same command goes on from the last step")
+        sys.exit(130)

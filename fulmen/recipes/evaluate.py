@@ -1,0 +1,47 @@
+"""Evaluation of a checkpoint on held-out tasks: several samples each at T = 1, top-p 0.95, and greedy beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fulmen.evals.run import EvalSettings
+from fulmen.recipes.common import TASK_NAMES, TaskName, evaluate_stage, load_checkpoint, make_mixture, set_threads
+from fulmen.run import write_json
+from fulmen.serve import Engine
+from fulmen.types import Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args(EvalSettings):
+    """fulmen eval: pass@1, pass@k, greedy accuracy, length and truncation of a checkpoint on held-out tasks."""
+
+    checkpoint: Path
+    """Folder of the checkpoint."""
+    tasks: tuple[TaskName, ...] = TASK_NAMES
+    """Environments to evaluate on."""
+    window: int = 160
+    """Longest completion, in tokens."""
+    out: Path | None = None
+    """Also write the numbers to this JSON file."""
+    threads: int = 2
+    """CPU threads."""
+
+
+def main(args: Args, console: Console) -> None:
+    """Runs the recipe."""
+    set_threads(args.threads)
+    env = make_mixture(args.tasks)
+    model, tokenizer = load_checkpoint(args.checkpoint)
+    result = evaluate_stage(
+        None, Engine(model, tokenizer, num_slots=512), env, args, label=args.checkpoint.name,
+        sampling=Sampling(max_tokens=args.window), console=console,
+    )  # fmt: skip
+    columns = list(next(iter(result.tasks.values())))
+    table = Table("task", *columns)
+    for name, row in result.tasks.items():
+        table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
+    console.print(table)
+    if args.out is not None:
+        write_json(args.out, {"checkpoint": str(args.checkpoint), "tasks": result.tasks})

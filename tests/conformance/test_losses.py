@@ -1,0 +1,466 @@
+"""What holds for every policy loss: its value and gradient by hand, and the symmetries of both.
+
+A new loss is one line of `CASES` whose numbers are worked out on paper. Axes: `B` rows, `T` tokens.
+"""
+
+import functools
+import inspect
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from fulmen.errors import ConfigError
+from fulmen.rl.losses import cispo, ppo
+from fulmen.rl.losses.ratio import trust_region_mask
+from fulmen.train import Loss, LossOutput
+
+# Four tokens, r = 0.1, 1.5, 8 and 0.5. Where the advantage and the ratio point the same way (the third and the
+# fourth), clipping losses drop the token.
+LOGPROBS = (-4.0, -2.0, -0.5, -3.0)
+OLD_LOGPROBS = (-1.6974149070059540, -2.4054651081081644, -2.5794415416798357, -2.3068528194400547)
+ADVANTAGES = (1.0, -2.0, 0.5, -1.0)
+TOKEN_WEIGHTS = (0.1, 0.2, 0.3, 0.4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A loss, and its value and gradient on the four tokens."""
+
+    name: str
+    loss: Loss
+    value: float
+    gradient: tuple[float, float, float, float]
+
+
+# gradient = -token_weight * w * A; a REINFORCE-like value is the sum of gradient * logprob.
+CASES = (
+    # w = 0.1, 1.5, 5, 0.5: only r = 8 is capped, and r = 0.1 has no floor.
+    Case(name="cispo", loss=cispo, value=-1.385, gradient=(-0.01, 0.6, -0.75, 0.2)),
+    # w = 0.1, 1.25, 1.25, 0.5
+    Case(
+        name="cispo cap 1.25",
+        loss=functools.partial(cispo, weight_max=1.25),
+        value=-1.46625,
+        gradient=(-0.01, 0.5, -0.1875, 0.2),
+    ),
+    # w = 0.75, 1.5, 5, 0.75
+    Case(
+        name="cispo floor 0.75",
+        loss=functools.partial(cispo, weight_min=0.75),
+        value=-1.425,
+        gradient=(-0.075, 0.6, -0.75, 0.3),
+    ),
+    # w = r, as in eq. (3): plain off-policy REINFORCE.
+    Case(
+        name="cispo cap off",
+        loss=functools.partial(cispo, weight_max=math.inf),
+        value=-1.16,
+        gradient=(-0.01, 0.6, -1.2, 0.2),
+    ),
+    # M = 1, 1, 0, 0 and w = r: PPO's gradient, with another value.
+    Case(
+        name="cispo as ppo",
+        loss=functools.partial(cispo, weight_max=math.inf, mask_ratio_min=0.8, mask_ratio_max=1.2),
+        value=-1.16,
+        gradient=(-0.01, 0.6, 0.0, 0.0),
+    ),
+    # M = 1, 1, 0, 1 and w = 0.1, 1.25, -, 0.5: the bounds of the mask are not the cap's.
+    Case(
+        name="cispo cap 1.25, mask 0.4 to 4",
+        loss=functools.partial(cispo, weight_max=1.25, mask_ratio_min=0.4, mask_ratio_max=4.0),
+        value=-1.56,
+        gradient=(-0.01, 0.5, 0.0, 0.2),
+    ),
+    # Only the upper bound: M = 1, 1, 0, 1.
+    Case(
+        name="cispo mask above only",
+        loss=functools.partial(cispo, mask_ratio_max=1.2),
+        value=-1.76,
+        gradient=(-0.01, 0.6, 0.0, 0.2),
+    ),
+    # min(r A, clip(r) A) = 0.1, -3, 0.6, -0.8
+    Case(name="ppo", loss=ppo, value=0.73, gradient=(-0.01, 0.6, 0.0, 0.0)),
+    # min(r A, clip(r) A) = 0.1, -3, 4, -0.5: nothing is outside.
+    Case(
+        name="ppo 0.4 to 10",
+        loss=functools.partial(ppo, ratio_min=0.4, ratio_max=10.0),
+        value=-0.41,
+        gradient=(-0.01, 0.6, -1.2, 0.2),
+    ),
+)
+every_loss = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """The aligned inputs of a loss, `[B, T]`."""
+
+    logprobs: Tensor
+    old_logprobs: Tensor
+    advantages: Tensor
+    mask: Tensor
+    token_weights: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Tokens":
+        """Returns the same change made to every input."""
+        return Tokens(**{name: function(tensor) for name, tensor in vars(self).items()})
+
+    def replace(self, **changes: Tensor) -> "Tokens":
+        """Returns a copy with some inputs changed."""
+        return Tokens(**(vars(self) | changes))
+
+
+def four_tokens() -> Tokens:
+    def row(values: tuple[float, ...]) -> Tensor:
+        return torch.tensor([values], dtype=torch.float64)
+
+    return Tokens(
+        logprobs=row(LOGPROBS),
+        old_logprobs=row(OLD_LOGPROBS),
+        advantages=row(ADVANTAGES),
+        mask=torch.ones(1, 4, dtype=torch.bool),
+        token_weights=row(TOKEN_WEIGHTS),
+    )
+
+
+def random_tokens(rows: int, length: int, *, seed: int = 0, spread: float = 1.0) -> Tokens:
+    """Returns tokens of which a quarter are masked; log r is normal with deviation `spread`."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal() -> Tensor:
+        return torch.randn(rows, length, dtype=torch.float64, generator=generator)
+
+    logprobs = -normal().abs()
+    return Tokens(
+        logprobs=logprobs,
+        old_logprobs=logprobs - spread * normal(),
+        advantages=normal(),
+        mask=torch.rand(rows, length, generator=generator) < 0.75,
+        token_weights=normal().abs(),
+    )
+
+
+def run(loss: Loss, tokens: Tokens) -> tuple[LossOutput, Tensor]:
+    """Returns the loss's output and the gradient with respect to `logprobs`."""
+    logprobs = tokens.logprobs.detach().clone().requires_grad_()
+    output = loss(logprobs, tokens.old_logprobs, tokens.advantages, tokens.mask, token_weights=tokens.token_weights)
+    (gradient,) = torch.autograd.grad(output.loss, logprobs)
+    return output, gradient
+
+
+def close(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-14)
+
+
+@every_loss
+def test_value_and_gradient_are_those_worked_out_by_hand(case: Case) -> None:
+    output, gradient = run(case.loss, four_tokens())
+    close(output.loss, torch.tensor(case.value, dtype=torch.float64))
+    close(gradient, torch.tensor([case.gradient], dtype=torch.float64))
+
+
+@every_loss
+def test_gradient_is_minus_token_weight_times_w_times_advantage(case: Case) -> None:
+    tokens = random_tokens(20, 10)
+    output, gradient = run(case.loss, tokens)
+    close(gradient, -tokens.token_weights * output.tokens["weight"] * tokens.advantages * tokens.mask)
+
+
+@every_loss
+def test_gradient_is_reinforce_where_the_ratio_is_one(case: Case) -> None:
+    tokens = random_tokens(4, 10, spread=0.0)
+    _, gradient = run(case.loss, tokens)
+    assert torch.equal(gradient, -tokens.token_weights * tokens.advantages * tokens.mask)
+
+
+@every_loss
+@pytest.mark.parametrize("garbage", [-3.0, 1e30, math.inf, -math.inf, math.nan])
+def test_masked_tokens_have_exactly_no_effect_whatever_they_hold(case: Case, garbage: float) -> None:
+    tokens = random_tokens(4, 10)
+    spoilt = Tokens(
+        mask=tokens.mask,
+        **{name: tensor.masked_fill(~tokens.mask, garbage) for name, tensor in vars(tokens).items() if name != "mask"},
+    )
+    clean_output, clean = run(case.loss, tokens)
+    output, gradient = run(case.loss, spoilt)
+    assert not gradient[~tokens.mask].any()
+    assert torch.equal(gradient, clean)
+    assert torch.equal(output.loss, clean_output.loss)
+    for name, values in output.tokens.items():
+        assert torch.equal(values[tokens.mask], clean_output.tokens[name][tokens.mask]), name
+        assert values.isfinite().all(), name
+    assert not output.tokens["is_capped"][~tokens.mask].any()
+
+
+@every_loss
+def test_gradient_reaches_logprobs_only(case: Case) -> None:
+    tokens = random_tokens(2, 10).map(lambda x: x.requires_grad_() if x.is_floating_point() else x)
+    output = case.loss(
+        tokens.logprobs, tokens.old_logprobs, tokens.advantages, tokens.mask, token_weights=tokens.token_weights
+    )
+    output.loss.backward()
+    assert tokens.logprobs.grad is not None
+    assert tokens.logprobs.grad.any()
+    assert tokens.old_logprobs.grad is tokens.advantages.grad is tokens.token_weights.grad is None
+    assert not any(values.requires_grad for values in output.tokens.values())
+
+
+@every_loss
+def test_loss_and_gradient_scale_with_the_advantage_and_with_the_token_weight(case: Case) -> None:
+    tokens = random_tokens(4, 10)
+    output, gradient = run(case.loss, tokens)
+    for changed in (
+        tokens.replace(advantages=tokens.advantages * 3),
+        tokens.replace(token_weights=tokens.token_weights * 3),
+    ):
+        scaled_output, scaled = run(case.loss, changed)
+        close(scaled_output.loss, output.loss * 3)
+        close(scaled, gradient * 3)
+
+
+@every_loss
+def test_order_of_rows_does_not_matter(case: Case) -> None:
+    tokens = random_tokens(6, 10)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    output, gradient = run(case.loss, tokens)
+    shuffled_output, shuffled = run(case.loss, tokens.map(lambda x: x[order]))
+    close(shuffled_output.loss, output.loss)
+    assert torch.equal(shuffled, gradient[order])
+
+
+@every_loss
+def test_padding_and_packing_do_not_matter(case: Case) -> None:
+    tokens = random_tokens(6, 10)
+    output, gradient = run(case.loss, tokens)
+    padded_output, padded = run(case.loss, tokens.map(lambda x: torch.nn.functional.pad(x, (0, 7))))
+    close(padded_output.loss, output.loss)
+    assert torch.equal(padded[:, :10], gradient)
+    packed_output, packed = run(case.loss, tokens.map(lambda x: x.flatten()[None]))
+    close(packed_output.loss, output.loss)
+    assert torch.equal(packed[0], gradient.flatten())
+
+
+@every_loss
+def test_micro_batches_add_up_and_each_token_depends_on_itself_alone(case: Case) -> None:
+    def pieces(size: int, dim: int) -> tuple[list[LossOutput], list[Tensor]]:
+        results = [run(case.loss, Tokens(**dict(zip(vars(tokens), inputs, strict=True)))) for inputs in cut(size, dim)]
+        return [output for output, _ in results], [gradient for _, gradient in results]
+
+    def cut(size: int, dim: int) -> list[tuple[Tensor, ...]]:
+        return list(zip(*(tensor.split(size, dim) for tensor in vars(tokens).values()), strict=True))
+
+    tokens = random_tokens(6, 10)
+    output, gradient = run(case.loss, tokens)
+    for size, dim in ((1, 0), (4, 0), (1, 1)):
+        outputs, gradients = pieces(size, dim)
+        close(torch.stack([piece.loss for piece in outputs]).sum(), output.loss)
+        assert torch.equal(torch.cat(gradients, dim), gradient)
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_everything_is_finite_at_extreme_ratios(case: Case, dtype: torch.dtype) -> None:
+    log_ratio = torch.tensor([[50.0, 50.0, 50.0, -50.0, -50.0, -50.0]], dtype=dtype)
+    tokens = Tokens(
+        logprobs=torch.full((1, 6), -60.0, dtype=dtype),
+        old_logprobs=-60.0 - log_ratio,
+        advantages=torch.tensor([[1.0, -1.0, 0.0, 1.0, -1.0, 0.0]], dtype=dtype),
+        mask=torch.ones(1, 6, dtype=torch.bool),
+        token_weights=torch.full((1, 6), 0.25, dtype=dtype),
+    )
+    output, gradient = run(case.loss, tokens)
+    assert output.loss.isfinite()
+    assert output.loss.dtype == dtype
+    assert all(values.isfinite().all() for values in output.tokens.values())
+    expected = -0.25 * output.tokens["weight"] * tokens.advantages
+    torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=0.0)
+    # Against its advantage, an exploded ratio is never dropped.
+    assert gradient[0, 1] > 0
+
+
+@every_loss
+def test_quantities_for_metrics_are_complete_and_aligned(case: Case) -> None:
+    tokens = random_tokens(3, 5)
+    output, _ = run(case.loss, tokens)
+    assert set(output.tokens) == {"log_ratio", "weight", "advantage", "is_capped"}
+    assert {tuple(values.shape) for values in output.tokens.values()} == {(3, 5)}
+    assert output.tokens["is_capped"].dtype == torch.bool
+    close(output.tokens["log_ratio"], (tokens.logprobs - tokens.old_logprobs) * tokens.mask)
+    close(output.tokens["advantage"], tokens.advantages * tokens.mask)
+
+
+@every_loss
+def test_no_tokens_give_a_loss_of_zero(case: Case) -> None:
+    output, gradient = run(case.loss, random_tokens(1, 0))
+    assert output.loss.item() == 0.0
+    assert gradient.shape == (1, 0)
+
+
+def at_ratio(ratio: float, advantage: float) -> Tokens:
+    """Returns one token of weight 1 at a ratio."""
+    logprob = torch.tensor([[-20.0]], dtype=torch.float64)
+    return Tokens(
+        logprobs=logprob,
+        old_logprobs=logprob - math.log(ratio),
+        advantages=torch.tensor([[advantage]], dtype=torch.float64),
+        mask=torch.ones(1, 1, dtype=torch.bool),
+        token_weights=torch.ones(1, 1, dtype=torch.float64),
+    )
+
+
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+def test_cispo_by_default_attenuates_below_one_and_caps_at_five(advantage: float) -> None:
+    assert inspect.signature(cispo).parameters["weight_max"].default == 5.0
+    assert inspect.signature(cispo).parameters["weight_min"].default == 0.0
+    for ratio, weight in ((1e-6, 1e-6), (0.1, 0.1), (1.0, 1.0), (4.9, 4.9), (5.1, 5.0), (1e6, 5.0)):
+        output, gradient = run(cispo, at_ratio(ratio, advantage))
+        assert output.tokens["weight"].item() == pytest.approx(weight, rel=1e-12)
+        assert gradient.item() == pytest.approx(-weight * advantage, rel=1e-12)
+
+
+def test_tokens_cispo_caps_keep_the_gradient_that_ppo_drops() -> None:
+    for ratio, advantage, capped_weight in ((8.0, 1.0, 5.0), (0.5, -1.0, 0.5)):
+        tokens = at_ratio(ratio, advantage)
+        assert run(cispo, tokens)[1].item() == pytest.approx(-capped_weight * advantage, rel=1e-12)
+        assert run(ppo, tokens)[1].item() == 0.0
+
+
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+def test_cispo_counts_capped_tokens_of_either_sign(advantage: float) -> None:
+    assert run(cispo, at_ratio(5.1, advantage))[0].tokens["is_capped"].item() is True
+    assert run(cispo, at_ratio(4.9, advantage))[0].tokens["is_capped"].item() is False
+    assert run(cispo, at_ratio(0.01, advantage))[0].tokens["is_capped"].item() is False
+
+
+def test_ppo_counts_the_tokens_it_drops_by_sign() -> None:
+    for ratio, advantage, is_dropped in (
+        (1.3, 1.0, True),
+        (1.3, -1.0, False),
+        (0.7, 1.0, False),
+        (0.7, -1.0, True),
+        (1.1, 1.0, False),
+        (9.0, 0.0, False),
+    ):
+        output, _ = run(ppo, at_ratio(ratio, advantage))
+        assert output.tokens["is_capped"].item() is is_dropped
+        assert output.tokens["weight"].item() == pytest.approx(0.0 if is_dropped else ratio, rel=1e-12)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.8, 1.2), (0.8, 1.28), (0.0, 1.2), (0.9997, 1.0004), (1.0, 1.0)])
+def test_cispo_without_cap_and_with_ppo_bounds_has_exactly_the_gradient_of_ppo(low: float, high: float) -> None:
+    # Powers of two as weights: the two losses multiply in another order, and only then is that exact.
+    tokens = random_tokens(1, 1000, spread=0.3).replace(
+        token_weights=torch.full((1, 1000), 2.0**-10, dtype=torch.float64), mask=torch.ones(1, 1000, dtype=torch.bool)
+    )
+    unified = functools.partial(cispo, weight_max=math.inf, mask_ratio_min=low, mask_ratio_max=high)
+    _, ours = run(unified, tokens)
+    _, theirs = run(functools.partial(ppo, ratio_min=low, ratio_max=high), tokens)
+    assert torch.equal(ours, theirs)
+    assert 0 < (theirs == 0).sum() < 1000
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cispo_and_ppo_agree_on_tokens_within_rounding_of_a_bound(dtype: torch.dtype) -> None:
+    steps = torch.arange(-50, 51, dtype=dtype) * torch.finfo(dtype).eps / 4
+    for low, high in ((0.8, 1.2), (0.7, 1.28)):
+        log_ratio = torch.cat([math.log(high) + steps, math.log(low) + steps])[None]
+        tokens = Tokens(
+            logprobs=log_ratio,
+            old_logprobs=torch.zeros_like(log_ratio),
+            advantages=torch.cat([torch.ones(101, dtype=dtype), -torch.ones(101, dtype=dtype)])[None],
+            mask=torch.ones_like(log_ratio, dtype=torch.bool),
+            token_weights=torch.ones_like(log_ratio),
+        )
+        unified = functools.partial(cispo, weight_max=math.inf, mask_ratio_min=low, mask_ratio_max=high)
+        output, gradient = run(functools.partial(ppo, ratio_min=low, ratio_max=high), tokens)
+        assert torch.equal(run(unified, tokens)[1], gradient)
+        assert torch.equal(output.tokens["is_capped"], gradient == 0)
+
+
+def test_cispo_is_additive_in_the_advantage() -> None:
+    tokens = random_tokens(4, 10)
+    other = random_tokens(4, 10, seed=1).advantages
+    both, both_gradient = run(cispo, tokens.replace(advantages=tokens.advantages + other))
+    first, first_gradient = run(cispo, tokens)
+    second, second_gradient = run(cispo, tokens.replace(advantages=other))
+    close(both.loss, first.loss + second.loss)
+    close(both_gradient, first_gradient + second_gradient)
+
+
+def test_cispo_weight_is_that_of_the_token_not_of_its_sequence() -> None:
+    tokens = random_tokens(1, 10)
+    old_logprobs = tokens.old_logprobs.clone()
+    old_logprobs[0, 3] -= 1.0
+    before, after = run(cispo, tokens)[0], run(cispo, tokens.replace(old_logprobs=old_logprobs))[0]
+    assert (before.tokens["weight"] != after.tokens["weight"]).nonzero().tolist() == [[0, 3]]
+
+
+def test_trust_region_follows_the_sign_of_the_advantage_and_none_switches_a_bound_off() -> None:
+    log_ratio = torch.tensor([0.5, 1.0, 2.0] * 3, dtype=torch.float64).log()
+    advantages = torch.tensor([1.0] * 3 + [-1.0] * 3 + [0.0] * 3, dtype=torch.float64)
+    for low, high, dropped in (
+        (None, None, []),
+        (0.8, 1.2, [2, 3]),
+        (0.8, None, [3]),
+        (None, 1.2, [2]),
+        (2.0, 0.5, [1, 2, 3, 4]),
+    ):
+        mask = trust_region_mask(log_ratio, advantages, ratio_min=low, ratio_max=high)
+        assert (~mask).nonzero().flatten().tolist() == dropped
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bounds_of_zero_drop_nothing_below_and_everything_above(dtype: torch.dtype) -> None:
+    # exp(-1000) is 0 in both dtypes, and 0 is not below 0.
+    log_ratio = torch.tensor([-1000.0, -50.0, 0.0, 50.0] * 2, dtype=dtype)
+    advantages = torch.tensor([1.0] * 4 + [-1.0] * 4, dtype=dtype)
+    assert trust_region_mask(log_ratio, advantages, ratio_min=0.0, ratio_max=None).all()
+    above = trust_region_mask(log_ratio, advantages, ratio_min=None, ratio_max=0.0)
+    assert above[1:].tolist() == [False] * 3 + [True] * 4
+    _, gradient = run(functools.partial(cispo, mask_ratio_min=0.0, mask_ratio_max=0.0), four_tokens())
+    close(gradient, torch.tensor([[0.0, 0.6, 0.0, 0.2]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"weight_max": 0.0}, "weight_max=0.0"),
+        ({"weight_max": -1.0}, "weight_max=-1.0"),
+        ({"weight_max": math.nan}, "weight_max=nan"),
+        ({"weight_min": -0.1}, "weight_min=-0.1"),
+        ({"weight_min": 5.0}, "weight_min=5.0"),
+        ({"mask_ratio_min": -9.0}, "mask_ratio_min=-9.0"),
+        ({"mask_ratio_max": -0.2}, "mask_ratio_max=-0.2"),
+        ({"mask_ratio_max": math.nan}, "mask_ratio_max=nan"),
+    ],
+)
+def test_cispo_refuses_settings_that_cannot_bound_a_ratio(settings: dict[str, float], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        run(functools.partial(cispo, **settings), four_tokens())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"ratio_min": -9.0}, "ratio_min=-9.0"),
+        ({"ratio_min": 1.1}, "ratio_min=1.1"),
+        ({"ratio_max": 0.2}, "ratio_max=0.2"),
+        ({"ratio_max": math.nan}, "ratio_max=nan"),
+    ],
+)
+def test_ppo_refuses_bounds_that_are_offsets_or_exclude_one(settings: dict[str, float], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        run(functools.partial(ppo, **settings), four_tokens())  # type: ignore[arg-type]
+
+
+def test_cispo_warns_of_a_cap_below_one_and_of_no_other() -> None:
+    with pytest.warns(UserWarning, match=r"weight_max=0\.2 caps even on-policy tokens"):
+        run(functools.partial(cispo, weight_max=0.2), four_tokens())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(functools.partial(cispo, weight_max=1.0), four_tokens())
