@@ -39,13 +39,13 @@ SCATTER_TOKENS = 4000
 class RlSettings:
     """Settings of the RL phase; the report's values where it gives them."""
 
-    num_steps: int = 60
+    num_steps: int = 50
     """Generation batches."""
     num_groups: int = 32
     """Informative groups (prompts) per batch."""
     group_size: int = 8
     """Completions per prompt."""
-    num_updates: int = 4
+    num_updates: int = 8
     """Optimizer steps per generation batch (the report: 16); the batch is split into so many mini-batches."""
     max_rounds: int = 3
     """Rounds of sampling per batch to replace groups that are all right or all wrong."""
@@ -226,7 +226,7 @@ class Args(RlSettings):
     """fulmen rl: reinforcement learning with CISPO from a checkpoint, on the built-in tasks."""
 
     init: Path
-    """Checkpoint to start from, such as runs/sft/checkpoints/sft-000900."""
+    """Checkpoint to start from, such as runs/sft/checkpoints/sft-000800."""
     run: Path = Path("runs/rl")
     """Folder of the run; an unfinished one goes on."""
     tasks: tuple[TaskName, ...] = TASK_NAMES

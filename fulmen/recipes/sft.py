@@ -31,7 +31,7 @@ from fulmen.train.state import load_training, save_training
 class SftSettings:
     """Settings of the cold start."""
 
-    num_steps: int = 900
+    num_steps: int = 800
     """Optimizer steps."""
     batch_size: int = 24
     """Conversations per step."""

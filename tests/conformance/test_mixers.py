@@ -5,6 +5,7 @@ Axes: `T` tokens of all documents, `D` model width, `N` documents.
 
 import dataclasses
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
         vocab_size=64, hidden_size=32, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8,
         intermediate_size=16, num_experts=2, mixers=request.param, rope_theta=100.0,
     )  # fmt: skip
-    mixer = MIXERS[request.param](config, LAYER, CACHE_INDEX)
+    mixer: Any = MIXERS[request.param](config, LAYER, CACHE_INDEX)
     mixer.init_weights(1.0, torch.Generator().manual_seed(0))
     return Bench(config=config, mixer=mixer.double())
 
@@ -190,6 +191,20 @@ def test_constants_stay_float32_in_a_bfloat16_module(bench: Bench) -> None:
     assert output.dtype == torch.bfloat16
     reference = dataclasses.replace(bench, mixer=rounded.double())(x.double())
     assert (output - reference)[-50:].norm() / reference[-50:].norm() < 0.02
+
+
+@torch.no_grad()
+def test_bfloat16_decoding_follows_the_full_forward(bench: Bench) -> None:
+    """The lightning state is float32 whatever the weights are: a bfloat16 one would drift away over 200 tokens."""
+    rounded = dataclasses.replace(bench, mixer=bench.mixer.bfloat16())
+    x = bench.input(200).bfloat16()
+    cache = Cache.allocate(bench.config, num_rows=1, max_length=200, dtype=torch.bfloat16)
+    assert cache.states_M_R_H_K_V.dtype == torch.float32
+    assert cache.keys_W_R_J_S_D.dtype == cache.values_W_R_J_S_D.dtype == torch.bfloat16
+    output = torch.cat([rounded(part, cache=cache) for part in x.split([100, *[1] * 100])])
+    expected = rounded(x)
+    assert output.dtype == torch.bfloat16
+    assert (output - expected).double().norm() / expected.double().norm() < 2e-3
 
 
 def test_a_layout_that_does_not_fit_is_refused(bench: Bench) -> None:

@@ -250,7 +250,7 @@ def test_the_end_token_stops_whatever_else_would() -> None:
 
 
 def test_every_stop_reason_occurs_and_ends_as_it_should() -> None:
-    requests = [ask(TEXTS[i % 8], seed=i, max_tokens=40, repetition_window=3, repetition_p=0.3) for i in range(120)]
+    requests = [ask(TEXTS[i % 8], seed=i, max_tokens=40, repetition_window=3, repetition_p=0.3) for i in range(60)]
     completions = complete(requests, num_slots=16)
     assert {c.stop_reason for c in completions} == {"stop", "length", "repetition"}
     for completion in completions:
@@ -291,7 +291,8 @@ def test_vocabulary_rows_beyond_the_tokenizer_are_never_sampled(temperature: flo
 
 def test_freed_slots_are_refilled_while_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long request in one slot, five short ones one after the other in the second: nothing waits for the long one."""
-    model, finished, steps = make_model(), [], 0
+    model, steps = make_model(), 0
+    finished: list[int] = []
     requests = [ask("a", seed=1, max_tokens=40), *(ask(TEXTS[i], seed=i, max_tokens=8) for i in range(1, 6))]
     encode = model.encode
 

@@ -72,11 +72,11 @@ def _scan(
     for rank in range(int(rank_G.max()) + 1):
         index = (rank_G == rank).nonzero().squeeze(1)
         documents = document_G[index]
-        state = state_NHKV if len(documents) == num_documents else state_NHKV[documents]
+        state = state_NHKV if len(documents) == num_documents else collect_rows(state_NHKV, documents)
         before.append(state)
         order.append(index)
-        after = carry_GH11[index] * state + update_GHKV[index]
+        after = carry_GH11[index] * state + collect_rows(update_GHKV, index)
         state_NHKV = after if len(documents) == num_documents else state_NHKV.index_copy(0, documents, after)
     if len(before) == 1:
         return before[0], state_NHKV
-    return torch.cat(before)[torch.cat(order).argsort()], state_NHKV
+    return collect_rows(torch.cat(before), torch.cat(order).argsort()), state_NHKV
