@@ -49,7 +49,7 @@ class RlSettings:
     """Optimizer steps per generation batch (the report: 16); the batch is split into so many mini-batches."""
     max_rounds: int = 3
     """Rounds of sampling per batch to replace groups that are all right or all wrong."""
-    lr: float = 1e-4
+    lr: float = 1.5e-4
     """Learning rate of AdamW (0.9, 0.95, eps 1e-15)."""
     warmup_steps: int = 5
     """Batches until the full learning rate."""

@@ -40,7 +40,7 @@ class SftSettings:
     warmup_steps: int = 50
     final_frac: float = 0.1
     """Last learning rate as a fraction of the peak."""
-    direct_frac: float = 0.3
+    direct_frac: float = 0.5
     """Share of answers shown without the thought before them."""
     balance_coefficient: float = 0.01
     """Of the router's balance loss."""

@@ -40,9 +40,9 @@ class Sudoku:
 
     name: str = KIND
     """What `Task.env` says."""
-    min_blanks: int = 6
+    min_blanks: int = 7
     """Fewest blank cells, 1 or more."""
-    max_blanks: int = 8
+    max_blanks: int = 9
     """Most blank cells, up to 11."""
 
     def __post_init__(self) -> None:
