@@ -39,7 +39,7 @@ SCATTER_TOKENS = 4000
 class RlSettings:
     """Settings of the RL phase; the report's values where it gives them."""
 
-    num_steps: int = 50
+    num_steps: int = 55
     """Generation batches."""
     num_groups: int = 32
     """Informative groups (prompts) per batch."""
@@ -226,7 +226,7 @@ class Args(RlSettings):
     """fulmen rl: reinforcement learning with CISPO from a checkpoint, on the built-in tasks."""
 
     init: Path
-    """Checkpoint to start from, such as runs/sft/checkpoints/sft-000800."""
+    """Checkpoint to start from, such as runs/sft/checkpoints/sft-000700."""
     run: Path = Path("runs/rl")
     """Folder of the run; an unfinished one goes on."""
     tasks: tuple[TaskName, ...] = TASK_NAMES

@@ -31,7 +31,7 @@ from fulmen.train.state import load_training, save_training
 class SftSettings:
     """Settings of the cold start."""
 
-    num_steps: int = 800
+    num_steps: int = 700
     """Optimizer steps."""
     batch_size: int = 24
     """Conversations per step."""
@@ -40,7 +40,7 @@ class SftSettings:
     warmup_steps: int = 50
     final_frac: float = 0.1
     """Last learning rate as a fraction of the peak."""
-    direct_frac: float = 0.5
+    direct_frac: float = 0.3
     """Share of answers shown without the thought before them."""
     balance_coefficient: float = 0.01
     """Of the router's balance loss."""

@@ -25,9 +25,9 @@ class Brackets:
 
     name: str = KIND
     """What `Task.env` says."""
-    min_length: int = 22
+    min_length: int = 24
     """Shortest prefix, in characters, 4 or more."""
-    max_length: int = 32
+    max_length: int = 34
     """Longest prefix, up to 256."""
     num_types: int = 4
     """Kinds of brackets, 1 to 4, in the order ( [ { <."""
