@@ -13,10 +13,15 @@ from fulmen.types import Batch, Message
 
 
 def cross_entropy(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, *, token_weights: Tensor
+    logprobs_B_T: Tensor,
+    old_logprobs_B_T: Tensor,
+    advantages_B_T: Tensor,
+    mask_B_T: Tensor,
+    *,
+    token_weights_B_T: Tensor,
 ) -> LossOutput:
     """Returns -sum weight * log p over trained tokens; ignores the two arguments that RL losses need."""
-    return LossOutput(loss=-(token_weights * logprobs * mask).sum())
+    return LossOutput(loss=-(token_weights_B_T * logprobs_B_T * mask_B_T).sum())
 
 
 def sft_batch(tokenizer: Tokenizer, conversations: Sequence[Sequence[Message]]) -> Batch:

@@ -36,7 +36,13 @@ class Loss(Protocol):
     """A policy or likelihood loss over aligned `[B, T]` tensors; settings are bound with functools.partial."""
 
     def __call__(
-        self, logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, *, token_weights: Tensor
+        self,
+        logprobs_B_T: Tensor,
+        old_logprobs_B_T: Tensor,
+        advantages_B_T: Tensor,
+        mask_B_T: Tensor,
+        *,
+        token_weights_B_T: Tensor,
     ) -> LossOutput:
         """Returns the loss and its per-token quantities."""
         ...
@@ -147,7 +153,7 @@ class Trainer:
             row(micro.old_logprobs_T, detached),
             row(micro.advantages_T, torch.ones_like(detached)),
             torch.ones_like(targets_M, dtype=torch.bool)[None],
-            token_weights=row(micro.token_weights_T, detached),
+            token_weights_B_T=row(micro.token_weights_T, detached),
         )
         quantities = {"target_ids": targets_M, "logprobs": detached, "entropy": entropy_M}
         quantities |= {name: values[0] for name, values in output.tokens.items()}

@@ -148,7 +148,7 @@ def random_tokens(rows: int, length: int, *, seed: int = 0, spread: float = 1.0)
 def run(loss: Loss, tokens: Tokens) -> tuple[LossOutput, Tensor]:
     """Returns the loss's output and the gradient with respect to `logprobs`."""
     logprobs = tokens.logprobs.detach().clone().requires_grad_()
-    output = loss(logprobs, tokens.old_logprobs, tokens.advantages, tokens.mask, token_weights=tokens.token_weights)
+    output = loss(logprobs, tokens.old_logprobs, tokens.advantages, tokens.mask, token_weights_B_T=tokens.token_weights)
     (gradient,) = torch.autograd.grad(output.loss, logprobs)
     return output, gradient
 
@@ -201,7 +201,7 @@ def test_masked_tokens_have_exactly_no_effect_whatever_they_hold(case: Case, gar
 def test_gradient_reaches_logprobs_only(case: Case) -> None:
     tokens = random_tokens(2, 10).map(lambda x: x.requires_grad_() if x.is_floating_point() else x)
     output = case.loss(
-        tokens.logprobs, tokens.old_logprobs, tokens.advantages, tokens.mask, token_weights=tokens.token_weights
+        tokens.logprobs, tokens.old_logprobs, tokens.advantages, tokens.mask, token_weights_B_T=tokens.token_weights
     )
     output.loss.backward()
     assert tokens.logprobs.grad is not None

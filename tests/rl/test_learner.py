@@ -38,11 +38,17 @@ class Spy:
         self.token_weights: list[Tensor] = []
 
     def __call__(
-        self, logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, *, token_weights: Tensor
+        self,
+        logprobs_B_T: Tensor,
+        old_logprobs_B_T: Tensor,
+        advantages_B_T: Tensor,
+        mask_B_T: Tensor,
+        *,
+        token_weights_B_T: Tensor,
     ) -> LossOutput:
         """Returns the loss."""
-        self.token_weights.append(token_weights.detach())
-        return cispo(logprobs, old_logprobs, advantages, mask, token_weights=token_weights)
+        self.token_weights.append(token_weights_B_T.detach())
+        return cispo(logprobs_B_T, old_logprobs_B_T, advantages_B_T, mask_B_T, token_weights_B_T=token_weights_B_T)
 
 
 def random_groups(num_groups: int, *, seed: int = 0) -> list[RolloutGroup]:

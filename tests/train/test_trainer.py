@@ -179,13 +179,18 @@ def test_gradients_of_an_interrupted_step_do_not_enter_the_next() -> None:
     calls = 0
 
     def failing(
-        logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, *, token_weights: Tensor
+        logprobs_B_T: Tensor,
+        old_logprobs_B_T: Tensor,
+        advantages_B_T: Tensor,
+        mask_B_T: Tensor,
+        *,
+        token_weights_B_T: Tensor,
     ) -> LossOutput:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
-        return cispo(logprobs, old_logprobs, advantages, mask, token_weights=token_weights)
+        return cispo(logprobs_B_T, old_logprobs_B_T, advantages_B_T, mask_B_T, token_weights_B_T=token_weights_B_T)
 
     trainer, optimizer = make_trainer(micro_batch_tokens=8)
     with pytest.raises(KeyboardInterrupt):
@@ -385,10 +390,17 @@ def test_a_loss_needs_no_rl_fields() -> None:
     seen: list[Tensor] = []
 
     def spying(
-        logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, *, token_weights: Tensor
+        logprobs_B_T: Tensor,
+        old_logprobs_B_T: Tensor,
+        advantages_B_T: Tensor,
+        mask_B_T: Tensor,
+        *,
+        token_weights_B_T: Tensor,
     ) -> LossOutput:
-        seen.extend([logprobs.detach() - old_logprobs, advantages])
-        return cross_entropy(logprobs, old_logprobs, advantages, mask, token_weights=token_weights)
+        seen.extend([logprobs_B_T.detach() - old_logprobs_B_T, advantages_B_T])
+        return cross_entropy(
+            logprobs_B_T, old_logprobs_B_T, advantages_B_T, mask_B_T, token_weights_B_T=token_weights_B_T
+        )
 
     assert trainer.step(pack(documents), spying).metrics["loss"] == pytest.approx(expected, rel=1e-10)
     # Without recorded log-probabilities the policy is its own anchor.

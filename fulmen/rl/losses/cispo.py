@@ -16,12 +16,12 @@ from fulmen.train import LossOutput
 
 
 def cispo(
-    logprobs: Float[Tensor, "B T"],
-    old_logprobs: Float[Tensor, "B T"],
-    advantages: Float[Tensor, "B T"],
-    mask: Bool[Tensor, "B T"],
+    logprobs_B_T: Float[Tensor, "B T"],
+    old_logprobs_B_T: Float[Tensor, "B T"],
+    advantages_B_T: Float[Tensor, "B T"],
+    mask_B_T: Bool[Tensor, "B T"],
     *,
-    token_weights: Float[Tensor, "B T"],
+    token_weights_B_T: Float[Tensor, "B T"],
     weight_max: float = 5.0,
     weight_min: float = 0.0,
     mask_ratio_min: float | None = None,
@@ -42,18 +42,20 @@ def cispo(
             raise ConfigError(f"{name}={bound}; allowed: None or an absolute ratio >= 0")
     if weight_max < 1:
         warnings.warn(f"weight_max={weight_max} caps even on-policy tokens: it bounds r itself", stacklevel=2)
-    logprobs = torch.where(mask, logprobs, 0.0)
-    old_logprobs, advantages, token_weights = constants(mask, old_logprobs, advantages, token_weights)
-    log_ratio = (logprobs - old_logprobs).detach()
-    inside = trust_region_mask(log_ratio, advantages, ratio_min=mask_ratio_min, ratio_max=mask_ratio_max)
+    logprobs_B_T = torch.where(mask_B_T, logprobs_B_T, 0.0)
+    old_logprobs_B_T, advantages_B_T, token_weights_B_T = constants(
+        mask_B_T, old_logprobs_B_T, advantages_B_T, token_weights_B_T
+    )
+    log_ratio = (logprobs_B_T - old_logprobs_B_T).detach()
+    inside = trust_region_mask(log_ratio, advantages_B_T, ratio_min=mask_ratio_min, ratio_max=mask_ratio_max)
     weight = log_ratio.clamp(max=math.log(weight_max)).exp().clamp(min=weight_min)
     weight = torch.where(inside, weight, 0.0)
     return LossOutput(
-        loss=-(token_weights * weight * advantages * logprobs).sum(),
+        loss=-(token_weights_B_T * weight * advantages_B_T * logprobs_B_T).sum(),
         tokens={
             "log_ratio": log_ratio,
             "weight": weight,
-            "advantage": advantages,
+            "advantage": advantages_B_T,
             "is_capped": log_ratio > math.log(weight_max),
         },
     )

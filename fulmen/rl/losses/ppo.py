@@ -15,12 +15,12 @@ MAX_LOG_RATIO = 50.0
 
 
 def ppo(
-    logprobs: Float[Tensor, "B T"],
-    old_logprobs: Float[Tensor, "B T"],
-    advantages: Float[Tensor, "B T"],
-    mask: Bool[Tensor, "B T"],
+    logprobs_B_T: Float[Tensor, "B T"],
+    old_logprobs_B_T: Float[Tensor, "B T"],
+    advantages_B_T: Float[Tensor, "B T"],
+    mask_B_T: Bool[Tensor, "B T"],
     *,
-    token_weights: Float[Tensor, "B T"],
+    token_weights_B_T: Float[Tensor, "B T"],
     ratio_min: float = 0.8,
     ratio_max: float = 1.2,
 ) -> LossOutput:
@@ -33,18 +33,20 @@ def ppo(
     """
     if not 0 <= ratio_min <= 1 <= ratio_max:
         raise ConfigError(f"ratio_min={ratio_min}, ratio_max={ratio_max}; allowed: 0 <= ratio_min <= 1 <= ratio_max")
-    logprobs = torch.where(mask, logprobs, 0.0)
-    old_logprobs, advantages, token_weights = constants(mask, old_logprobs, advantages, token_weights)
-    log_ratio = logprobs - old_logprobs
+    logprobs_B_T = torch.where(mask_B_T, logprobs_B_T, 0.0)
+    old_logprobs_B_T, advantages_B_T, token_weights_B_T = constants(
+        mask_B_T, old_logprobs_B_T, advantages_B_T, token_weights_B_T
+    )
+    log_ratio = logprobs_B_T - old_logprobs_B_T
     ratio = log_ratio.clamp(max=MAX_LOG_RATIO).exp()
-    terms = torch.minimum(ratio * advantages, ratio.clamp(ratio_min, ratio_max) * advantages)
-    inside = trust_region_mask(log_ratio.detach(), advantages, ratio_min=ratio_min, ratio_max=ratio_max)
+    terms = torch.minimum(ratio * advantages_B_T, ratio.clamp(ratio_min, ratio_max) * advantages_B_T)
+    inside = trust_region_mask(log_ratio.detach(), advantages_B_T, ratio_min=ratio_min, ratio_max=ratio_max)
     return LossOutput(
-        loss=-(token_weights * terms).sum(),
+        loss=-(token_weights_B_T * terms).sum(),
         tokens={
             "log_ratio": log_ratio.detach(),
             "weight": ratio.detach() * inside,
-            "advantage": advantages,
+            "advantage": advantages_B_T,
             "is_capped": ~inside,
         },
     )
