@@ -182,6 +182,9 @@ def lines_panel(
             colour = _PLACEHOLDERS[low.colour]
             axes.fill_between(low.steps_S, low.values_S, high.values_S, color=colour, alpha=0.15, linewidth=0)
         if log_y:
+            values = np.concatenate([line.values_S[line.values_S > 0] for line in lines])
+            if len(values):  # a constant line would leave the axis without extent
+                axes.set_ylim(values.min() / 3, values.max() * 3)
             axes.set_yscale("log")
         _format_axis(axes, unit, log_y)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))

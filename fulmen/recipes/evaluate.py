@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -38,8 +39,11 @@ def main(args: Args, console: Console) -> None:
         None, Engine(model, tokenizer, num_slots=512), env, args, label=args.checkpoint.name,
         sampling=Sampling(max_tokens=args.window), console=console,
     )  # fmt: skip
-    columns = list(next(iter(result.tasks.values())))
-    table = Table("task", *columns)
+    columns = [name for name in next(iter(result.tasks.values())) if name not in ("pass@1_se", "num_tasks")]
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("task", no_wrap=True)
+    for column in columns:
+        table.add_column(column.removesuffix("_frac").removeprefix("mean_"), justify="right", no_wrap=True)
     for name, row in result.tasks.items():
         table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
     console.print(table)

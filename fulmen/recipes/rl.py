@@ -100,10 +100,17 @@ def train_rl(
     batches = CollectSettings(
         num_groups=settings.num_groups, group_size=settings.group_size, max_rounds=settings.max_rounds
     )
-    state: dict[str, Any] = {"step": 0, "tasks": 0, "keep_frac": 1.0, "policy_version": 0}
-    if saved := run.checkpoints("rl"):
-        state = load_training(saved[-1], trainer)
-        run.rewind(state["line_sizes"])
+
+    def save(state: dict[str, Any]) -> None:
+        cursor = {**state, "line_sizes": run.line_sizes()}
+        save_training(run.checkpoint("rl", state["step"]), trainer, tokenizer=tokenizer, cursor=cursor)
+        run.prune_checkpoints("rl")
+        run.save_clock()
+
+    if not run.checkpoints("rl"):
+        save({"step": 0, "tasks": 0, "keep_frac": 1.0, "policy_version": 0})
+    state = load_training(run.checkpoints("rl")[-1], trainer)
+    run.rewind(state["line_sizes"])
     engine.policy_version = state["policy_version"]
     if state["step"] == 0:
         _look_at_heldout(run, engine, env, settings, sampling, step=0)
@@ -133,11 +140,9 @@ def train_rl(
             keep_frac = 0.7 * state["keep_frac"] + 0.3 * metrics["accept_frac"]
             state = {
                 "step": done, "tasks": collected.cursor, "keep_frac": keep_frac,
-                "policy_version": engine.policy_version, "line_sizes": run.line_sizes(),
+                "policy_version": engine.policy_version,
             }  # fmt: skip
-            save_training(run.checkpoint("rl", done), trainer, tokenizer=tokenizer, cursor=state)
-            run.prune_checkpoints("rl")
-            run.save_clock()
+            save(state)
             bar.update(progress, advance=1, note=f"reward {metrics['reward']:.2f}")
             run.check_stop()
 

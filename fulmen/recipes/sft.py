@@ -65,11 +65,20 @@ def train_sft(
         peak=settings.lr, num_steps=settings.num_steps, warmup_steps=settings.warmup_steps,
         final_frac=settings.final_frac,
     )  # fmt: skip
-    first = 0
-    if saved := run.checkpoints("sft"):
-        cursor = load_training(saved[-1], trainer)
-        first = cursor["step"]
-        run.rewind(cursor["line_sizes"])
+
+    def save(step: int) -> None:
+        cursor = {"step": step, "line_sizes": run.line_sizes()}
+        save_training(run.checkpoint("sft", step), trainer, tokenizer=tokenizer, cursor=cursor)
+        run.prune_checkpoints("sft")
+        run.save_clock()
+
+    if not run.checkpoints("sft"):
+        save(0)
+    cursor = load_training(run.checkpoints("sft")[-1], trainer)
+    first = cursor["step"]
+    if first == settings.num_steps:
+        return  # later phases have added their lines: nothing to cut back
+    run.rewind(cursor["line_sizes"])
     with progress_bar(console) as bar:
         progress = bar.add_task("cold start (SFT)", total=settings.num_steps, completed=first, note="")
         for step in range(first, settings.num_steps):
@@ -83,10 +92,7 @@ def train_sft(
             bar.update(progress, advance=1, note=f"loss {result.metrics['loss']:.3f}")
             done = step + 1
             if run.stop_requested or done % settings.save_every == 0 or done == settings.num_steps:
-                cursor = {"step": done, "line_sizes": run.line_sizes()}
-                save_training(run.checkpoint("sft", done), trainer, tokenizer=tokenizer, cursor=cursor)
-                run.prune_checkpoints("sft")
-                run.save_clock()
+                save(done)
             run.check_stop()
 
 

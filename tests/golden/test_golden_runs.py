@@ -5,14 +5,13 @@ A refactor leaves them untouched. After an intended change, write them anew: FUL
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from fulmen.envs import Countdown, Env, Mixture
+from fulmen.envs import Mixture
 from fulmen.model import Model
 from fulmen.model.config import preset
 from fulmen.recipes.common import fresh_model
@@ -20,24 +19,14 @@ from fulmen.recipes.rl import RlSettings, train_rl
 from fulmen.recipes.sft import SftSettings, train_sft
 from fulmen.run import Run
 from fulmen.text import Tokenizer
-from fulmen.types import Message, Score, StopReason, Task
+from tests.recipes.toy import even_length_mixture
 
 GOLDEN = Path(__file__).parent / "golden.json"
 NAMES = ("loss", "grad_norm", "reward", "entropy", "length_mean", "accept_frac", "balance_loss")
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvenLength(Countdown):
-    """Countdown's prompts, but an answer of an even number of characters is right: a random model meets both cases."""
-
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
-        text = answer if isinstance(answer, str) else answer.content
-        return Score(value=float(len(text) % 2 == 0))
-
-
 def toy() -> tuple[Model, Tokenizer, Mixture]:
-    environment: Env = EvenLength()
-    env = Mixture([environment])
+    env = even_length_mixture()
     config = preset("tiny").replace(
         hidden_size=16, num_layers=2, mixers="LS", num_heads=2, num_kv_heads=1, head_dim=8, intermediate_size=8
     )
