@@ -241,6 +241,14 @@ def test_a_model_that_is_sure_of_itself_halts_for_repetition_at_the_window() -> 
     assert completions[1].message.content == "a" * 7
 
 
+def test_a_reused_slot_counts_its_run_from_zero() -> None:
+    """Three certain tokens each, a window of five: two requests in one slot must not be taken for one."""
+    model = make_certain(TOKENIZER.encode("a")[0])
+    requests = [ask("a", seed=i, max_tokens=3, repetition_window=5) for i in range(4)]
+    completions = complete(requests, model=model, num_slots=1)
+    assert [(len(c.token_ids), c.stop_reason) for c in completions] == [(3, "length")] * 4
+
+
 def test_the_end_token_stops_whatever_else_would() -> None:
     model = make_certain(TOKENIZER.end_id)
     (completion,) = complete([ask("a", max_tokens=1, repetition_window=1)], model=model)

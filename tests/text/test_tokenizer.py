@@ -15,6 +15,7 @@ CORPUS = [
     "12 + 30 = 42, 12 + 31 = 43, 12 * 12 = 144",
     "naïve façade — 猫が好き 🐈‍⬛🐈\n\n\tindented\r\nlines",
     "<think>\nthinking aloud\n</think>\n",
+    "[[1,2],[3,4]] ([]) {()} ... ?! ?! )*( )*(",
 ] * 5
 TOKENIZER = Tokenizer.train(CORPUS, vocab_size=400)
 SMALLEST = Tokenizer.train([], vocab_size=256 + len(STRUCTURE))
@@ -42,7 +43,7 @@ def test_every_digit_is_a_token_of_its_own(digits: str) -> None:
     assert token_ids == [TOKENIZER.encode(digit)[0] for digit in digits]
 
 
-@pytest.mark.parametrize("text", ["cat,dog", "(1+2)*3=9", "a.b;c!d?e", "[[1,2],[3,4]]"])
+@pytest.mark.parametrize("text", ["cat,dog", "(1+2)*3=9", "a...b?!", "[[1,2],[3,4]]", "{()}([])"])
 def test_ascii_punctuation_is_never_merged(text: str) -> None:
     pieces = [TOKENIZER.decode([token_id]) for token_id in TOKENIZER.encode(text)]
     assert "".join(pieces) == text
