@@ -13,7 +13,7 @@ from fulmen.errors import CheckpointError, ConfigError
 from fulmen.evals.run import EvalResult, EvalSettings, evaluate, heldout_tasks
 from fulmen.model import Model, ModelConfig
 from fulmen.model.checkpoint import load_model
-from fulmen.run import Run, Stopped, progress_bar
+from fulmen.run import Run, progress_bar
 from fulmen.serve import Engine
 from fulmen.text import Tokenizer
 from fulmen.types import Message, Sampling, stable_seed
@@ -99,9 +99,3 @@ def set_threads(num_threads: int) -> None:
     if num_threads < 1:
         raise ConfigError(f"threads={num_threads}; allowed: at least 1")
     torch.set_num_threads(num_threads)
-
-
-__all__ = [
-    "TASK_NAMES", "Stopped", "TaskName", "cold_start_conversation", "evaluate_stage", "fresh_model",
-    "load_checkpoint", "make_mixture", "set_threads",
-]  # fmt: skip

@@ -46,7 +46,7 @@ class RlSettings:
     group_size: int = 8
     """Completions per prompt."""
     num_updates: int = 8
-    """Optimizer steps per generation batch (the report: 16); the batch is split into so many mini-batches."""
+    """Optimizer steps per generation batch, one mini-batch each. Differs: the report takes 16."""
     max_rounds: int = 3
     """Rounds of sampling per batch to replace groups that are all right or all wrong."""
     lr: float = 1.5e-4

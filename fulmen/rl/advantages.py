@@ -12,7 +12,8 @@ from fulmen.errors import ConfigError
 class LengthPenalty:
     """DAPO's soft overlong punishment: 0 up to `window - soft_zone` tokens, then linear down to -1 at `window`.
 
-    Source: DAPO (arXiv 2503.14476), eq. (13). The report uses it and does not give its constants.
+    Source: DAPO (arXiv 2503.14476), eq. (13). Differs: the report uses it without
+    giving constants; the zone is DAPO's proportion of its window.
     """
 
     window: int

@@ -247,7 +247,8 @@ def test_weights_with_more_tensors_are_refused_with_the_names(folder: Path) -> N
     """A layer that the config does not know, say: the model would silently be a shallower one."""
     edit_weights(folder, lambda state: state.update({"layers.3.extra": torch.zeros(1)}))
     assert refusal(folder) == (
-        f"{folder / 'model.safetensors'}: 0 tensors of the model are missing [], 1 are not the model's ['layers.3.extra']"
+        f"{folder / 'model.safetensors'}: 0 tensors of the model are missing [], "
+        "1 are not the model's ['layers.3.extra']"
     )
 
 

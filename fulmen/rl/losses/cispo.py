@@ -29,8 +29,9 @@ def cispo(
 ) -> LossOutput:
     """Returns -sum_t token_weight * sg(clip(r, weight_min, weight_max)) * A * log pi over trained tokens.
 
-    `weight_max` is the **absolute** cap on r (the report's 1 + eps_high^IS; it gives no value, ScaleRL finds 4, 5 and
-    8 alike). There is no floor by default. `mask_ratio_min/max` are the bounds of eq. (7), off in standard CISPO.
+    `weight_max` is the **absolute** cap on r, the report's 1 + eps_high^IS. Differs: the report gives no value; 5 is
+    ours, and ScaleRL finds 4, 5 and 8 alike. There is no floor by default. `mask_ratio_min/max` are the bounds of
+    eq. (7), off in standard CISPO.
     Per-token quantities: log_ratio, weight (0 where dropped), advantage, is_capped.
 
     Raises: ConfigError unless 0 <= weight_min < weight_max and mask bounds are >= 0. Warns when weight_max < 1.
