@@ -245,10 +245,9 @@ def test_weights_that_lack_tensors_are_refused_with_the_names(folder: Path) -> N
 
 def test_weights_with_more_tensors_are_refused_with_the_names(folder: Path) -> None:
     """A layer that the config does not know, say: the model would silently be a shallower one."""
-    edit_weights(folder, lambda state: state.update({"layers.3.extra": torch.zeros(1)}))
+    edit_weights(folder, lambda state: state.update({"layers.3": torch.zeros(1)}))
     assert refusal(folder) == (
-        f"{folder / 'model.safetensors'}: 0 tensors of the model are missing [], "
-        "1 are not the model's ['layers.3.extra']"
+        f"{folder / 'model.safetensors'}: 0 tensors of the model are missing [], 1 are not the model's ['layers.3']"
     )
 
 

@@ -13,6 +13,7 @@ from fulmen.errors import ConfigError, DataError
 from fulmen.model import PRESETS, Cache, Model, ModelConfig
 from fulmen.model.config import preset
 from fulmen.model.layout import make_layout
+from fulmen.model.moe import Router
 from fulmen.model.transformer import Block
 
 CONFIG = ModelConfig(
@@ -295,6 +296,21 @@ def test_bfloat16_weights_give_float32_logits_close_to_the_exact_ones() -> None:
         exact = model.double()(token_ids, expert_ids=rounded.expert_ids)
     assert rounded.logits.dtype == torch.float32
     assert (rounded.logits - exact.logits).norm() / exact.logits.norm() < 0.02
+
+
+def test_the_router_of_a_bfloat16_model_weighs_in_float32() -> None:
+    """The router logits 256 and 257 are one number in bfloat16: the choice and the weights would be a tie."""
+    router = Router(CONFIG).bfloat16()
+    x = torch.zeros(1, CONFIG.hidden_size).bfloat16()
+    x[0, :2] = 1.0
+    with torch.no_grad():
+        router.weight.zero_()
+        router.weight[:2, 0] = 256.0
+        router.weight[1, 1] = 1.0
+        weights, routing = router(x, None)
+    assert routing.expert_ids.tolist() == [[1, 0]]
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights[0, 0], torch.tensor(1.0).sigmoid())
 
 
 def test_initial_weights_follow_the_seed_and_deepnorms_gains() -> None:
