@@ -84,7 +84,8 @@ def train_rl(
     run: Run, model: Model, tokenizer: Tokenizer, env: Mixture, settings: RlSettings, *, seed: int, console: Console
 ) -> None:
     """Trains `model` in place, going on from the run's newest RL checkpoint if there is one."""
-    trainer = Trainer(model, AdamW(model.parameters(), lr=settings.lr), clip_norm=settings.clip_norm)
+    optimizer = AdamW(model.parameters(), lr=settings.lr)
+    trainer = Trainer(model, optimizer, clip_norm=settings.clip_norm, vocab_size=tokenizer.vocab_size)
     learner = Learner(
         trainer=trainer,
         loss=functools.partial(cispo, weight_max=settings.weight_max),

@@ -60,7 +60,9 @@ def train_sft(
 ) -> None:
     """Trains `model` in place, going on from the run's newest SFT checkpoint if there is one."""
     optimizer = Muon(model.named_parameters(), lr=settings.lr)
-    trainer = Trainer(model, optimizer, balance_coefficient=settings.balance_coefficient)
+    trainer = Trainer(
+        model, optimizer, balance_coefficient=settings.balance_coefficient, vocab_size=tokenizer.vocab_size
+    )
     schedule = Schedule(
         peak=settings.lr, num_steps=settings.num_steps, warmup_steps=settings.warmup_steps,
         final_frac=settings.final_frac,

@@ -152,7 +152,7 @@ def test_groups_without_rewards_are_left_out_before_the_split() -> None:
     failed = make_group([None, None])
     plain, mixed = (make_learner(tiny_model(), num_updates=4) for _ in range(2))
     plain.update(groups, lr=LR)
-    mixed.update([failed, *groups[:2], failed, *groups[2:]], lr=LR)
+    mixed.update([*groups[:2], failed, failed, *groups[2:]], lr=LR)
     assert torch.equal(parameters_of(plain.trainer.model), parameters_of(mixed.trainer.model))
 
 
