@@ -72,13 +72,13 @@ def test_packed_documents_start_from_their_own_states() -> None:
 
 def test_segments_are_folded_to_the_same_result() -> None:
     """Slow and fast heads: the state of far segments counts for one and is left out for the other."""
-    case = make_case((0, 20, 300), torch.tensor([0.9, 0.0005]), WIDTH)
-    plan = make_plan(case.borders, programs_per_item=4, num_slots=16, device=torch.device("cpu"))
+    case = make_case((0, 20, 900), torch.tensor([0.9, 0.0005]), 16)
+    plan = make_plan(case.borders, programs_per_item=2, num_slots=64, device=torch.device("cpu"))
     assert plan.num_items > 3
     assert plan.pieces_J is not None
-    many = run(case, num_slots=16)
+    many = run(case, num_slots=64)
     assert_exact(many, exact(case))
-    one = run(case, num_slots=16, is_invariant=True)
+    one = run(case, num_slots=64, is_invariant=True)
     assert_exact(one, exact(case))
     assert not torch.equal(many.output, one.output)
 

@@ -59,7 +59,10 @@ class LightningPool:
     def read(
         self, slots: Int[Tensor, "N"], lengths: Int[Tensor, "N"], slope: Float[Tensor, "H"]
     ) -> Float[Tensor, "N H D D"]:
-        """Returns the plain states after `lengths` tokens: e^(-s m) S + sum_i e^(-s(m-1-i)) k_i v_i^T, m = length mod C."""
+        """Returns the plain states after `lengths` tokens.
+
+        e^(-s m) S + sum_i e^(-s(m-1-i)) k_i v_i^T over the m = length mod C tokens of the ring.
+        """
         dtype = self.state_S_H_D_D.dtype
         state, ring = self.state_S_H_D_D[slots.long()], self.ring_S_H_2_C_D[slots.long()].to(dtype)
         num_open_N = lengths % CHUNK
