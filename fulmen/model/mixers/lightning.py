@@ -76,9 +76,7 @@ class LightningMixer(nn.Module):
                 state.copy_(final)
                 output = output[0]
         assert self.norm.eps is not None, "the norm is made with an eps"
-        return self.out_proj(
-            norm_gate(output.flatten(-2), self.output_gate(x), self.norm.weight, eps=self.norm.eps)
-        )
+        return self.out_proj(norm_gate(output.flatten(-2), self.output_gate(x), self.norm.weight, eps=self.norm.eps))
 
 
 def xavier_(weight: Tensor, fan_in: int, fan_out: int, gain: float, generator: torch.Generator) -> None:
