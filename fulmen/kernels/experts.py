@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fulmen.errors import DataError
-from fulmen.kernels.ragged import permute_rows, take_copies
+from fulmen.kernels.ragged import permute_rows, sum_copies, take_copies
+from fulmen.kernels.swiglu import weighted_swiglu
 
 
 def expert_mlp(
@@ -27,6 +28,7 @@ def expert_mlp(
     """Returns sum_a weights_a * w2(silu(w1 x) * w3 x) of each token's experts; `w13` holds w1's rows, then w3's.
 
     The sum over a token's experts runs in the order of `expert_ids`: deterministic, and independent of other tokens.
+    The grouped path weighs before w2, in float32, and sums a token's experts in float32.
 
     Raises: DataError for tensors that do not fit together, and on CPU for an expert that does not exist.
     Cost: 6 T A D F operations forward.
@@ -36,8 +38,11 @@ def expert_mlp(
     sorted_ids_X, order_X = expert_ids.flatten().sort(stable=True)
     inverse_X = order_X.argsort()
     rows_X_D = take_copies(x, order_X, inverse_X, per_token)
-    products = _grouped_products if _can_group(rows_X_D, w2) else _looped_products
-    by_token = permute_rows(products(rows_X_D, w13, w2, sorted_ids_X), inverse_X, order_X)
+    if _can_group(rows_X_D, w2):
+        weights_X = permute_rows(weights.flatten(), order_X, inverse_X)
+        products_X_D = _grouped_products(rows_X_D, w13, w2, sorted_ids_X, weights_X)
+        return sum_copies(products_X_D, order_X, inverse_X, per_token)
+    by_token = permute_rows(_looped_products(rows_X_D, w13, w2, sorted_ids_X), inverse_X, order_X)
     return (by_token.unflatten(0, expert_ids.shape) * weights[..., None].to(x.dtype)).sum(1)
 
 
@@ -58,13 +63,20 @@ def _looped_products(
 
 
 def _grouped_products(
-    rows: Float[Tensor, "X D"], w13: Float[Tensor, "E F2 D"], w2: Float[Tensor, "E D F"], sorted_ids: Int[Tensor, "X"]
+    rows: Float[Tensor, "X D"],
+    w13: Float[Tensor, "E F2 D"],
+    w2: Float[Tensor, "E D F"],
+    sorted_ids: Int[Tensor, "X"],
+    weights: Float[Tensor, "X"],
 ) -> Float[Tensor, "X D"]:
-    """Returns the same by one grouped product per layer of the experts; the groups' ends stay on the device."""
+    """Returns the same times each row's weight, by one grouped product per layer of the experts.
+
+    The groups' ends stay on the device.
+    """
     experts_E = torch.arange(w13.shape[0], dtype=sorted_ids.dtype, device=sorted_ids.device)
     ends_E = torch.searchsorted(sorted_ids, experts_E, right=True, out_int32=True)
-    gate, up = F.grouped_mm(rows, w13.transpose(-2, -1), offs=ends_E).chunk(2, dim=-1)
-    return F.grouped_mm(F.silu(gate) * up, w2.transpose(-2, -1), offs=ends_E)
+    gate_up = F.grouped_mm(rows, w13.transpose(-2, -1), offs=ends_E)
+    return F.grouped_mm(weighted_swiglu(gate_up, weights), w2.transpose(-2, -1), offs=ends_E)
 
 
 def _can_group(rows: Tensor, w2: Tensor) -> bool:

@@ -57,7 +57,29 @@ class _TakeCopies(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         (inverse_X,) = ctx.saved_tensors
-        return gradient.index_select(0, inverse_X).unflatten(0, (-1, ctx.num_copies)).sum(1), None, None, None
+        return _gather_sum(gradient, inverse_X, ctx.num_copies), None, None, None
+
+
+class _SumCopies(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, order_X, inverse_X, num_copies):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(order_X)
+        ctx.num_copies = num_copies
+        return _gather_sum(x, inverse_X, num_copies)
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        (order_X,) = ctx.saved_tensors
+        return gradient.index_select(0, order_X.div(ctx.num_copies, rounding_mode="floor")), None, None, None
+
+
+def _gather_sum(x: Tensor, rows: Tensor, num_copies: int) -> Tensor:
+    """Returns sums of `num_copies` rows of x each, in the order of `rows`; half precision is summed in float32."""
+    if not x.is_cuda or x.dtype == torch.float64 or x.ndim != 2:
+        return x.index_select(0, rows).unflatten(0, (-1, num_copies)).sum(1)
+    from fulmen.kernels.ragged_triton import gather_sum
+
+    return gather_sum(x, rows, num_copies)
 
 
 def spread(x: Shaped[Tensor, "T *rest"], cell_T: Int[Tensor, "T"], num_cells: int) -> Shaped[Tensor, "X *rest"]:
@@ -85,3 +107,10 @@ def take_copies(
     The gradient of a row is the sum over its copies in their first order, whatever the permutation.
     """
     return _TakeCopies.apply(x, order_X, inverse_X, num_copies)
+
+
+def sum_copies(
+    x: Float[Tensor, "X *rest"], order_X: Int[Tensor, "X"], inverse_X: Int[Tensor, "X"], num_copies: int
+) -> Float[Tensor, "T *rest"]:
+    """Returns each row's sum over its copies, the adjoint of `take_copies`."""
+    return _SumCopies.apply(x, order_X, inverse_X, num_copies)
