@@ -307,7 +307,7 @@ def test_the_whole_function_through_triton_kernels(
 
 # Gradients come from a gradient of logits rounded once (a row may hang on one number: up to 3.9e-3 in bfloat16), and
 # are rounded at the end.
-GPU_BOUNDS = {torch.float32: (5e-6, 1e-5), torch.bfloat16: (5e-6, 6e-3), torch.float16: (5e-6, 8e-4)}
+GPU_BOUNDS = {torch.float32: (5e-6, 1e-5), torch.bfloat16: (5e-6, 6e-3), torch.float16: (5e-6, 2e-3)}
 
 
 @pytest.mark.gpu
