@@ -13,7 +13,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import hypothesis
 import torch
 
-# Triton's kernels run on CPU under its interpreter, which is chosen when they are defined.
+# Triton reads it when a kernel is decorated, and its kernels are only imported where they are used.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fulmen.kernels.experts import expert_mlp
+from fulmen.kernels.experts import count_tokens, expert_mlp
 from fulmen.model.config import ModelConfig
 from fulmen.model.mixers.lightning import xavier_
 
@@ -45,7 +45,7 @@ class Router(nn.Module):
         if expert_ids is None:
             expert_ids = probabilities.topk(self.per_token, dim=-1).indices
         kept = probabilities.gather(-1, expert_ids)
-        counts = torch.bincount(expert_ids.flatten(), minlength=self.weight.shape[0])
+        counts = count_tokens(expert_ids, self.weight.shape[0])
         share = counts.to(dtype) / expert_ids.numel()
         balance = (share * probabilities.mean(0)).sum() * self.weight.shape[0]
         return kept / kept.sum(-1, keepdim=True), Routing(expert_ids, balance)
