@@ -23,7 +23,7 @@ from fulmen.kernels.lightning import (
     plan_extension,
 )
 from fulmen.kernels.lightning.naive import naive_lightning
-from fulmen.kernels.lightning.plan import choose_segments, host_values, make_plan
+from fulmen.kernels.lightning.plan import Split, choose_segments, host_values, make_plan
 from fulmen.kernels.lightning.scan import Tile, Tiles, row_aligned, triton_lightning
 from fulmen.kernels.lightning.steps import open_tile, triton_decode, triton_extend
 from tests.kernels.lightning_cases import Case, Values, exact, make_case, relative_error, values
@@ -72,10 +72,10 @@ def test_packed_documents_start_from_their_own_states() -> None:
 
 def test_segments_are_folded_to_the_same_result() -> None:
     """Slow and fast heads: the state of far segments counts for one and is left out for the other."""
-    case = make_case((0, 20, 900), torch.tensor([0.9, 0.0005]), 16)
+    case = make_case((0, 20, 700), torch.tensor([0.9, 0.0005]), 16)
     plan = make_plan(case.borders, programs_per_item=2, num_slots=64, device=torch.device("cpu"))
     assert plan.num_items > 3
-    assert plan.pieces_J is not None
+    assert plan.split is not None
     many = run(case, num_slots=64)
     assert_exact(many, exact(case))
     one = run(case, num_slots=64, is_invariant=True)
@@ -179,25 +179,37 @@ def test_a_plan_covers_every_token_once_in_chunks_from_document_starts(
         borders, programs_per_item=programs, num_slots=132, device=torch.device("cpu"),
         is_reversed=is_reversed, is_invariant=is_invariant,
     )  # fmt: skip
-    rows = plan.items_I_6.tolist()
-    assert not (is_invariant and plan.pieces_J is not None)
+    rows = plan.items_I_5.tolist()
+    assert not (is_invariant and plan.split is not None)
     assert plan.num_items == len(rows)
-    pieces = [] if plan.pieces_J is None else plan.pieces_J.tolist()
     seen = []
-    for index, (document, start, end, first_piece, is_last, document_start) in enumerate(rows):
+    for index, (document, start, end, is_last, document_start) in enumerate(rows):
         own = (borders[document], borders[document + 1])
         if is_reversed:
             own = (borders[-1] - own[1], borders[-1] - own[0])
         assert document_start == own[0]
         assert (start - own[0]) % CHUNK == 0
-        num_pieces, rest = divmod(start - own[0], plan.piece_length)
-        assert rest == 0
-        starts = [own[0] + i * plan.piece_length for i in range(num_pieces)]
-        assert pieces[first_piece : first_piece + num_pieces] == starts
         assert start == own[0] or rows[index - 1][2] == start
         assert is_last == (end == own[1])
         seen += range(start, end)
     assert sorted(seen) == list(range(borders[-1]))
+    if plan.split is not None:
+        assert_pieces_cover_all_but_last_segments(rows, plan.split)
+
+
+def assert_pieces_cover_all_but_last_segments(rows: list[list[int]], split: Split) -> None:
+    """Each segment that another follows is its pieces, in order; a piece knows how far the next segment is."""
+    pieces = split.pieces_J_2.tolist()
+    for document, first_item, num_items, first_piece in split.documents_N_4.tolist():
+        own = rows[first_item : first_item + num_items]
+        assert all(row[0] == document for row in own)
+        assert [row[3] for row in own] == [0] * (num_items - 1) + [1]
+        expected = []
+        for _, start, end, *_ in own[:-1]:
+            starts = range(start, end, split.piece_length)
+            assert len(starts) == split.pieces_per_segment
+            expected += [[first, end - first - split.piece_length] for first in starts]
+        assert pieces[first_piece : first_piece + len(expected)] == expected
 
 
 def test_segments_are_made_where_programs_are_few() -> None:
@@ -206,8 +218,8 @@ def test_segments_are_made_where_programs_are_few() -> None:
     assert choose_segments((8192,) * 4, 64, 132) == 1
     assert choose_segments((40,), 64, 132) == 1
     plan = make_plan((0, 32768), programs_per_item=64, num_slots=132, device=torch.device("cpu"))
-    assert plan.pieces_J is not None
-    assert len(plan.pieces_J) * plan.piece_length == 16384
+    assert plan.split is not None
+    assert len(plan.split.pieces_J_2) * plan.split.piece_length == 16384
 
 
 def test_values_on_the_host_are_read_again_once_they_change() -> None:

@@ -13,6 +13,15 @@ from fulmen.kernels.lightning.plan import bounds, host_values
 
 def check_inputs(q: Tensor, k: Tensor, v: Tensor, slope: Tensor, *, num_axes: int) -> None:
     """Raises ConfigError unless q, k `[..., H, K]`, v `[..., H, V]` and `slope` `[H]` > 0 fit together."""
+    slowest, fastest = bounds(host_values(slope))
+    if not 0 < slowest <= fastest < math.inf:
+        raise ConfigError(f"slope {slope.tolist()}; allowed: finite decay rates > 0")
+    is_one_kind = q.dtype == k.dtype == v.dtype and q.device == k.device == v.device == slope.device
+    is_one_shape = q.shape == k.shape and q.shape[:-1] == v.shape[:-1] and slope.shape == q.shape[-2:-1]
+    if q.ndim == num_axes and is_one_kind and is_one_shape and slope.dtype in (torch.float32, torch.float64):
+        if not q.is_floating_point():
+            raise ConfigError(f"q of dtype {q.dtype}; allowed: a floating one")
+        return
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.ndim != num_axes:
             raise ConfigError(f"{name} of shape {list(x.shape)}; allowed: {num_axes} axes")
@@ -28,9 +37,6 @@ def check_inputs(q: Tensor, k: Tensor, v: Tensor, slope: Tensor, *, num_axes: in
         raise ConfigError(f"slope of shape {list(slope.shape)}; allowed: [{q.shape[-2]}], one decay rate per head")
     if slope.device != v.device or slope.dtype not in (torch.float32, torch.float64):
         raise ConfigError(f"slope: {slope.dtype} on {slope.device}; allowed: float32 or float64 on {v.device}")
-    slowest, fastest = bounds(host_values(slope))
-    if not 0 < slowest <= fastest < math.inf:
-        raise ConfigError(f"slope {slope.tolist()}; allowed: finite decay rates > 0")
 
 
 def check_states(name: str, states: Tensor, shape: tuple[int, ...], like: Tensor) -> None:

@@ -1,8 +1,8 @@
 """How documents are cut into segments, so that few heads on short batches still fill the chip. Host arithmetic.
 
 A segment is what one program scans. The state at its start is folded from pieces: equal parts of the segments before
-it, each of which a program of its own turned into what it adds to the state (`tiles.piece_kernel`). That costs a second
-reading of k and v, so segments are made only where they pay; pieces are shorter, since their programs have less to do.
+it, each of which a program of its own turned into what it adds to the state (`tiles.piece_kernel`, `fold_kernel`). That
+costs a second reading of k and v, so segments are made only where they pay; pieces are shorter, for more programs.
 Axes: `I` items (segments of all documents), `J` pieces, `N` documents.
 """
 
@@ -17,8 +17,8 @@ from torch import Tensor
 CHUNK = 64
 """Tokens of a tile; documents are cut from their own starts, and states commit at multiples of it."""
 MAX_SEGMENTS = 16
-# In units of one chunk's time in a scan: what starting a program costs, and what a launch in between does.
-PROGRAM_COST, LAUNCH_COST = 2.0, 4.0
+# In units of one chunk's time in a scan: what starting a program costs, and what the two launches for pieces do.
+PROGRAM_COST, LAUNCH_COST = 2.0, 8.0
 # Time of a chunk in the kernel of pieces, which reads half of the bytes and makes a quarter of the products.
 PIECE_COST = 0.4
 # Pieces are cut until this many programs per processor work on them, or they have this many chunks.
@@ -26,17 +26,28 @@ PIECE_PROGRAMS, MIN_PIECE_CHUNKS = 4, 8
 
 
 @dataclass(frozen=True, kw_only=True)
+class Split:
+    """How segmented documents get the states at the starts of their segments; tables are int32 on the device."""
+
+    pieces_J_2: Tensor
+    """First token, and tokens from the piece's end to the start of the next segment."""
+    documents_N_4: Tensor
+    """Document, its first item, its number of items, its first piece."""
+    piece_length: int
+    """Tokens of a piece."""
+    pieces_per_segment: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The items of one launch."""
 
-    items_I_6: Tensor
-    """int32 on the device: document, first token, end, first piece of the document, is last of it, document's start."""
+    items_I_5: Tensor
+    """int32 on the device: document, first token, end, is last of it, document's start."""
     num_items: int
     """Segments of all documents."""
-    pieces_J: Tensor | None
-    """int32 on the device: first tokens of the pieces; None if no document is segmented."""
-    piece_length: int
-    """Tokens of a piece."""
+    split: Split | None
+    """None if every document is one segment."""
 
 
 _seen: dict[int, tuple["weakref.ref[Tensor]", int, tuple[int | float, ...]]] = {}
@@ -122,15 +133,24 @@ def make_plan(
     piece = -(-chunks_per_segment // pieces_per_segment) * CHUNK
     segment = piece * pieces_per_segment
     items: list[list[int]] = []
-    pieces: list[int] = []
+    pieces: list[list[int]] = []
+    tables: list[list[int]] = []
     for index, (start, end) in documents:
-        first_piece = len(pieces)
-        last_start = start + (end - start - 1) // segment * segment
-        pieces += range(start, last_start, piece)
+        first_item, first_piece = len(items), len(pieces)
         for begin in range(start, end, segment):
             stop = min(begin + segment, end)
-            items.append([index, begin, stop, first_piece, int(stop == end), start])
-    return Plan(
-        items_I_6=torch.tensor(items, dtype=torch.int32, device=device), num_items=len(items),
-        pieces_J=torch.tensor(pieces, dtype=torch.int32, device=device) if pieces else None, piece_length=piece,
-    )  # fmt: skip
+            items.append([index, begin, stop, int(stop == end), start])
+            if stop < end:
+                pieces += [[first, stop - first - piece] for first in range(begin, stop, piece)]
+        tables.append([index, first_item, len(items) - first_item, first_piece])
+
+    def to_device(rows: list[list[int]]) -> Tensor:
+        return torch.tensor(rows, dtype=torch.int32, device=device)
+
+    split = None
+    if pieces:
+        split = Split(
+            pieces_J_2=to_device(pieces), documents_N_4=to_device(tables), piece_length=piece,
+            pieces_per_segment=pieces_per_segment,
+        )  # fmt: skip
+    return Plan(items_I_5=to_device(items), num_items=len(items), split=split)

@@ -81,7 +81,7 @@ class Extension:
     cu_seqlens: Tensor
     head_N_5: Tensor
     """int32 items of `open_tile_kernel`: the tokens that go on with an open chunk."""
-    body_N_6: Tensor
+    body_N_5: Tensor
     """int32 items of `scan_kernel`: whole chunks."""
     tail_N_5: Tensor
     """int32 items of `open_tile_kernel`: the tokens that open a chunk."""
@@ -108,7 +108,7 @@ def plan_extension(slots: Int[Tensor, "N"], lengths: Int[Tensor, "N"], cu_seqlen
     return Extension(
         slots_N=slots, lengths_N=lengths, cu_seqlens=cu_seqlens,
         head_N_5=_table(slots, start_N, head_N, num_ring_N, zero_N),
-        body_N_6=_table(slots, body_start_N, body_end_N, zero_N, one_N, body_start_N),
+        body_N_5=_table(slots, body_start_N, body_end_N, one_N, body_start_N),
         tail_N_5=_table(slots, body_end_N, tail_N, zero_N, has_body_N),
     )  # fmt: skip
 

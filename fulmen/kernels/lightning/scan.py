@@ -8,17 +8,15 @@ Axes: `B` rows, `T` tokens, `N` documents, `I` items, `J` pieces, `H` heads, `D`
 import contextlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from fulmen.kernels.launch import run
 from fulmen.kernels.lightning import tiles
 from fulmen.kernels.lightning.plan import CHUNK, Plan, make_plan
-
-Constants = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +125,11 @@ class _Lightning(torch.autograd.Function):
     def forward(ctx, q, k, v, initial, slope, launch, output_final_state):  # type: ignore[no-untyped-def]
         with on_device(q):
             plan = launch.plan(q, programs_per_head=q.shape[-1] // launch.tiles.scan.value_width)
-            partial = piece_states(k, v, slope, plan, launch)
+            initial = segment_starts(k, v, slope, plan, launch, initial)
             output = torch.empty(q.shape, dtype=v.dtype, device=q.device)
             final = new_states(q, len(launch.borders) - 1) if output_final_state else None
-            scan(q, k, v, output, slope, plan, launch, initial, partial, final)
-        ctx.save_for_backward(q, k, v, initial, slope, partial)
+            scan(q, k, v, output, slope, plan, launch, initial, final)
+        ctx.save_for_backward(q, k, v, initial, slope)
         ctx.launch, ctx.plan = launch, plan
         ctx.set_materialize_grads(False)
         return output, final
@@ -139,16 +137,17 @@ class _Lightning(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, d_output, d_final):  # type: ignore[no-untyped-def]
-        q, k, v, initial, slope, partial = ctx.saved_tensors
+        q, k, v, initial, slope = ctx.saved_tensors
         launch = ctx.launch
         d_output = torch.zeros_like(v) if d_output is None else row_aligned(d_output)
         with on_device(q):
             dq = dk = dv = d_initial = None
             if ctx.needs_input_grad[0]:
                 dq = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-                scan(d_output, v, k, dq, slope, ctx.plan, launch, initial, partial, None, is_transposed=True)
+                scan(d_output, v, k, dq, slope, ctx.plan, launch, initial, None, is_transposed=True)
             if any(ctx.needs_input_grad[1:4]):
-                dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (k, v))
+                dk = torch.empty(k.shape, dtype=k.dtype, device=k.device)
+                dv = torch.empty(v.shape, dtype=v.dtype, device=v.device)
                 d_initial = new_states(q, len(launch.borders) - 1) if ctx.needs_input_grad[3] else None
                 key_value_gradient(q, k, v, d_output, dk, dv, slope, launch, d_final, d_initial)
         return dq, dk, dv, d_initial, None, None, None
@@ -166,44 +165,51 @@ def new_states(x: Tensor, count: int) -> Tensor:
     return torch.empty(count, x.shape[-2], x.shape[-1], x.shape[-1], dtype=torch.float32, device=x.device)
 
 
-def constants(x: Tensor, launch: Launch, tile: Tile, **strided: Tensor) -> Constants:
-    """Returns the constants of a launch: shapes, strides of the named tensors, tile; float32 keeps all its bits."""
-    made: Constants = {
-        "H": x.shape[-2], "D": x.shape[-1], "BT": launch.tiles.chunk, "BV": tile.value_width,
-        "STAGES": tile.num_stages, "PRECISION": "ieee" if x.dtype == torch.float32 else "tf32",
-        "num_warps": tile.num_warps, "num_stages": tile.num_stages,
-    }  # fmt: skip
-    for name, tensor in strided.items():
-        made[name + "_ROW"], made[name + "_HEAD"] = tensor.stride(-3), tensor.stride(-2)
-    return made
+def precision(x: Tensor) -> str:
+    """Returns how products of these inputs run: float32 keeps all its bits, and bfloat16 does not care."""
+    return "ieee" if x.dtype == torch.float32 else "tf32"
 
 
-def piece_states(
-    k: Tensor, v: Tensor, slope: Tensor, plan: Plan, launch: Launch, *, is_reversed: bool = False
-) -> Tensor | None:
-    """Returns what each piece adds to the state at its end, `[J, H, D, D]`, or None if no document is segmented."""
-    if plan.pieces_J is None:
-        return None
-    count, tile = plan.pieces_J.shape[0], launch.tiles.piece
-    partial = new_states(k, count)
-    tiles.piece_kernel[(count * k.shape[-2] * (k.shape[-1] // tile.value_width),)](
-        k, v, slope, plan.pieces_J, partial, launch.borders[-1], plan.piece_length,
-        IS_REVERSED=is_reversed, **constants(k, launch, tile, K=k, V=v),
+def segment_starts(
+    k: Tensor, v: Tensor, slope: Tensor, plan: Plan, launch: Launch, initial: Tensor | None, *,
+    is_reversed: bool = False,
+) -> Tensor | None:  # fmt: skip
+    """Returns the state each item starts from, `[I, H, D, D]`, or, with one item per document, `initial` as it is."""
+    split = plan.split
+    if split is None:
+        return initial
+    num_heads, width = k.shape[-2:]
+    count, tile = split.pieces_J_2.shape[0], launch.tiles.piece
+    partial, starts = new_states(k, count), new_states(k, plan.num_items)
+    run(
+        tiles.piece_kernel, count * num_heads * (width // tile.value_width), tile.num_warps, tile.num_stages,
+        (k, v, slope, split.pieces_J_2, partial, launch.borders[-1], split.piece_length),
+        (k.stride(-3), v.stride(-3), k.stride(-2), v.stride(-2), num_heads, width, launch.tiles.chunk,
+         tile.value_width, tile.num_stages, precision(k), is_reversed),
     )  # fmt: skip
-    return partial
+    block = min(1024, width * width)
+    run(
+        tiles.fold_kernel, split.documents_N_4.shape[0] * num_heads * (width * width // block), 4, 3,
+        (partial, initial, starts, slope, split.documents_N_4, split.piece_length, split.pieces_per_segment),
+        (num_heads, width, block, initial is not None),
+    )  # fmt: skip
+    return starts
 
 
 def scan(
     q: Tensor, k: Tensor, v: Tensor, output: Tensor, slope: Tensor, plan: Plan, launch: Launch,
-    initial: Tensor | None, partial: Tensor | None, final: Tensor | None, *, is_transposed: bool = False,
+    initial: Tensor | None, final: Tensor | None, *, is_transposed: bool = False,
 ) -> None:  # fmt: skip
     """Writes `output` and `final`; transposed: the stored states have keys and values swapped."""
-    tile, width = launch.tiles.scan, q.shape[-1]
+    tile, (num_heads, width) = launch.tiles.scan, q.shape[-2:]
     strides = (1, width) if is_transposed else (width, 1)
-    tiles.scan_kernel[(plan.num_items * q.shape[-2] * (width // tile.value_width),)](
-        q, k, v, output, slope, plan.items_I_6, initial, partial, final, 0, plan.piece_length, *strides, *strides,
-        HAS_INITIAL=initial is not None, HAS_FINAL=final is not None, IS_SPLIT=partial is not None,
-        **constants(q, launch, tile, Q=q, K=k, V=v, O=output),
+    run(
+        tiles.scan_kernel, plan.num_items * num_heads * (width // tile.value_width), tile.num_warps, tile.num_stages,
+        (q, k, v, output, slope, plan.items_I_5, initial, final, 0, *strides, *strides),
+        (q.stride(-3), k.stride(-3), v.stride(-3), output.stride(-3),
+         q.stride(-2), k.stride(-2), v.stride(-2), output.stride(-2), num_heads, width, launch.tiles.chunk,
+         tile.value_width, tile.num_stages, precision(q), initial is not None, final is not None,
+         plan.split is not None),
     )  # fmt: skip
 
 
@@ -216,16 +222,19 @@ def key_value_gradient(
     A scan ages its initial state before the first token, so `d_final` enters younger by one token, and the state that
     leaves at the document's start is older by one.
     """
-    tile, width = launch.tiles.gradient, q.shape[-1]
+    tile, (num_heads, width) = launch.tiles.gradient, q.shape[-2:]
     programs_per_head = 2 * (width // tile.value_width)
     plan = launch.plan(q, programs_per_head=programs_per_head, is_reversed=True)
-    partial = piece_states(q, d_output, slope, plan, launch, is_reversed=True)
     initial = None if d_final is None else (d_final * torch.exp(slope)[:, None, None]).contiguous()
-    tiles.key_value_gradient_kernel[(plan.num_items * q.shape[-2] * programs_per_head,)](
-        q, k, v, d_output, dk, dv, slope, plan.items_I_6, initial, partial, d_initial,
-        launch.borders[-1], plan.piece_length, width, width,
-        HAS_INITIAL=initial is not None, HAS_FINAL=d_initial is not None, IS_SPLIT=partial is not None,
-        **constants(q, launch, tile, Q=q, K=k, V=v, DO=d_output, DK=dk, DV=dv),
+    initial = segment_starts(q, d_output, slope, plan, launch, initial, is_reversed=True)
+    run(
+        tiles.key_value_gradient_kernel, plan.num_items * num_heads * programs_per_head, tile.num_warps,
+        tile.num_stages,
+        (q, k, v, d_output, dk, dv, slope, plan.items_I_5, initial, d_initial, launch.borders[-1], width, width),
+        (q.stride(-3), k.stride(-3), v.stride(-3), d_output.stride(-3), dk.stride(-3), dv.stride(-3),
+         q.stride(-2), k.stride(-2), v.stride(-2), d_output.stride(-2), dk.stride(-2), dv.stride(-2),
+         num_heads, width, launch.tiles.chunk, tile.value_width, tile.num_stages, precision(q),
+         initial is not None, d_initial is not None, plan.split is not None),
     )  # fmt: skip
     if d_initial is not None:
         d_initial.mul_(torch.exp(-slope)[:, None, None])

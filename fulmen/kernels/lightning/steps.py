@@ -71,8 +71,8 @@ def triton_extend(
     open_tile(q, k, v, output, slope, *states, extension.head_N_5, None)
     chosen = device_tiles(v.device, v.shape[-1])[0] if tiles is None else tiles
     launch = Launch(borders=(), tiles=chosen, num_slots=1, is_invariant=True)
-    plan = Plan(items_I_6=extension.body_N_6, num_items=len(extension.body_N_6), pieces_J=None, piece_length=CHUNK)
+    plan = Plan(items_I_5=extension.body_N_5, num_items=extension.body_N_5.shape[0], split=None)
     with on_device(v):
-        scan(q, k, v, output, slope, plan, launch, states[0], None, states[0])
+        scan(q, k, v, output, slope, plan, launch, states[0], states[0])
     open_tile(q, k, v, output, slope, *states, extension.tail_N_5, None)
     return output

@@ -19,7 +19,7 @@ import triton.language as tl
 LOG2E = tl.constexpr(1.4426950408889634)
 # States that weigh less than e^-25 = 1.4e-11, four digits below what float32 resolves, are not fetched.
 CUTOFF2 = tl.constexpr(36.06737602222409)
-ITEM = tl.constexpr(6)
+ITEM = tl.constexpr(5)
 
 
 @triton.jit
@@ -63,14 +63,19 @@ def piece_kernel(
 ):  # fmt: skip
     """Writes what each piece adds to the state at its end, `[pieces, H, D, D]` float32.
 
-    Only the tokens that still weigh e^-25 there are read: fast heads read almost nothing.
+    Only the tokens that still weigh e^-25 where the next segment starts are read, and a piece without any is left
+    unwritten: fast heads cost almost nothing. Columns of `p_pieces`: first token, tokens from its end to that start.
     """
     i_v = tl.program_id(0) % (D // BV)
     i_h = tl.program_id(0) // (D // BV) % H
     i_piece = tl.program_id(0) // (D // BV * H)
     slope2 = tl.load(p_slope + i_h) * LOG2E
-    num_chunks = tl.minimum(piece_length // BT, tl.minimum(1.0 / slope2 * CUTOFF2 / BT, 1.0e9).to(tl.int32) + 1)
-    first = tl.load(p_pieces + i_piece) + piece_length - num_chunks * BT
+    age = tl.load(p_pieces + i_piece * 2 + 1)
+    reach = tl.minimum(1.0 / slope2 * CUTOFF2, 1.0e9).to(tl.int32)
+    num_chunks = tl.minimum(piece_length // BT, (reach - age) // BT + 1)
+    if slope2 * age >= CUTOFF2:
+        return
+    first = tl.load(p_pieces + i_piece * 2) + piece_length - num_chunks * BT
     k_row = K_ROW
     v_row = V_ROW
     if IS_REVERSED:
@@ -96,10 +101,41 @@ def piece_kernel(
     tl.store(p_partial + o_v[:, None] + o_d[None, :] * D, b_state)
 
 
+@triton.jit(do_not_specialize=["piece_length", "pieces_per_segment"])
+@no_type_check
+def fold_kernel(
+    p_partial, p_initial, p_states, p_slope, p_documents, piece_length, pieces_per_segment,
+    H: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, HAS_INITIAL: tl.constexpr,
+):  # fmt: skip
+    """Writes the state at the start of each segment, `[items, H, D, D]`, from what the pieces before it add.
+
+    Columns of `p_documents`: document, its first item, its number of items, its first piece.
+    """
+    i_block = tl.program_id(0) % (D * D // BLOCK)
+    i_h = tl.program_id(0) // (D * D // BLOCK) % H
+    p_documents += tl.program_id(0) // (D * D // BLOCK * H) * 4
+    i_item = tl.load(p_documents + 1)
+    i_piece = tl.load(p_documents + 3)
+    slope2 = tl.load(p_slope + i_h) * LOG2E
+    decay = tl.exp2(-slope2 * piece_length)
+    o_block = i_h * D * D + i_block * BLOCK + tl.arange(0, BLOCK)
+    b_state = tl.zeros((BLOCK,), dtype=tl.float32)
+    if HAS_INITIAL:
+        b_state += tl.load(p_initial + tl.load(p_documents).to(tl.int64) * H * D * D + o_block)
+    tl.store(p_states + i_item.to(tl.int64) * H * D * D + o_block, b_state)
+    for i in tl.range(1, tl.load(p_documents + 2)):
+        for j in tl.range(0, pieces_per_segment):
+            is_written = slope2 * ((pieces_per_segment - 1 - j) * piece_length) < CUTOFF2
+            p_piece = p_partial + i_piece.to(tl.int64) * H * D * D
+            b_state = b_state * decay + tl.load(p_piece + o_block, mask=is_written, other=0.0)
+            i_piece += 1
+        tl.store(p_states + (i_item + i).to(tl.int64) * H * D * D + o_block, b_state)
+
+
 @triton.jit
 @no_type_check
 def scan_segment(
-    p_q, p_k, p_v, p_o, p_slope, p_items, p_initial, p_partial, p_final, i_item, i_h, i_v, num_tokens, piece_length,
+    p_q, p_k, p_v, p_o, p_slope, p_items, p_initial, p_final, i_item, i_h, i_v, num_tokens,
     q_row, k_row, v_row, o_row, q_head, k_head, v_head, o_head, in_key, in_value, out_key, out_value,
     H: tl.constexpr, D: tl.constexpr, BT: tl.constexpr, BV: tl.constexpr, STAGES: tl.constexpr,
     PRECISION: tl.constexpr, IS_REVERSED: tl.constexpr, HAS_INITIAL: tl.constexpr, HAS_FINAL: tl.constexpr,
@@ -107,9 +143,10 @@ def scan_segment(
 ):  # fmt: skip
     """Writes the outputs of one segment, one head, BV columns; the state stays in registers from chunk to chunk.
 
-    Reversed: time runs backwards, token t is row num_tokens - 1 - t. `in_key`, `in_value` are the strides of the stored
-    initial and partial states, `out_key`, `out_value` those of the final one (equal in value; kept apart, since one
-    block of offsets shared by the load before and the store after the loop would live through it and spill).
+    Reversed: time runs backwards, token t is row num_tokens - 1 - t. The initial state is the document's, or, where
+    documents are split, the item's. `in_key`, `in_value` are the strides of a stored initial state, `out_key`,
+    `out_value` those of the final one: equal in value, but one block of offsets shared by the load before and the store
+    after the loop would live through it and spill.
     """
     i_document = tl.load(p_items + i_item * ITEM)
     start = tl.load(p_items + i_item * ITEM + 1)
@@ -131,19 +168,11 @@ def scan_segment(
     o_v = i_v * BV + tl.arange(0, BV)
     b_state = tl.zeros((BV, D), dtype=tl.float32)
     if HAS_INITIAL:
-        age = start - tl.load(p_items + i_item * ITEM + 5)
-        p_state = p_initial + (i_document.to(tl.int64) * H + i_h) * D * D
-        b_state += tl.load(p_state + o_v[:, None] * in_value + o_d[None, :] * in_key) * tl.exp2(-slope2 * age)
-    if IS_SPLIT:
-        # From the oldest to the newest, so that small terms are added first.
-        before = start - tl.load(p_items + i_item * ITEM + 5)
-        first_piece = tl.load(p_items + i_item * ITEM + 3)
-        for i in tl.range(0, before // piece_length, num_stages=1):
-            age = before - (i + 1) * piece_length
-            if slope2 * age < CUTOFF2:
-                p_state = p_partial + ((first_piece + i).to(tl.int64) * H + i_h) * D * D
-                b_part = tl.load(p_state + o_v[:, None] * in_value + o_d[None, :] * in_key)
-                b_state += b_part * tl.exp2(-slope2 * age)
+        i_state = i_document
+        if IS_SPLIT:
+            i_state = i_item
+        p_initial += (i_state.to(tl.int64) * H + i_h) * D * D
+        b_state += tl.load(p_initial + o_v[:, None] * in_value + o_d[None, :] * in_key)
     b_key, b_query, decay = decay_tables(slope2, BT)
     o_t = tl.arange(0, BT)
     o_qt = o_t[:, None] * q_row + o_d[None, :]
@@ -162,17 +191,17 @@ def scan_segment(
         p_k += BT * k_row
         p_v += BT * v_row
         p_o += BT * o_row
-    if HAS_FINAL and tl.load(p_items + i_item * ITEM + 4) == 1:
+    if HAS_FINAL and tl.load(p_items + i_item * ITEM + 3) == 1:
         # The padding of the last chunk aged the state too.
         b_state *= tl.exp2(slope2 * (tl.cdiv(end - start, BT) * BT - (end - start)))
         p_final += (i_document.to(tl.int64) * H + i_h) * D * D
         tl.store(p_final + o_v[:, None] * out_value + o_d[None, :] * out_key, b_state)
 
 
-@triton.jit(do_not_specialize=["num_tokens", "piece_length"])
+@triton.jit(do_not_specialize=["num_tokens"])
 @no_type_check
 def scan_kernel(
-    p_q, p_k, p_v, p_o, p_slope, p_items, p_initial, p_partial, p_final, num_tokens, piece_length,
+    p_q, p_k, p_v, p_o, p_slope, p_items, p_initial, p_final, num_tokens,
     in_key, in_value, out_key, out_value,
     Q_ROW: tl.constexpr, K_ROW: tl.constexpr, V_ROW: tl.constexpr, O_ROW: tl.constexpr,
     Q_HEAD: tl.constexpr, K_HEAD: tl.constexpr, V_HEAD: tl.constexpr, O_HEAD: tl.constexpr,
@@ -184,16 +213,16 @@ def scan_kernel(
     i_h = tl.program_id(0) // (D // BV) % H
     i_item = tl.program_id(0) // (D // BV * H)
     scan_segment(
-        p_q, p_k, p_v, p_o, p_slope, p_items, p_initial, p_partial, p_final, i_item, i_h, i_v, num_tokens,
-        piece_length, Q_ROW, K_ROW, V_ROW, O_ROW, Q_HEAD, K_HEAD, V_HEAD, O_HEAD, in_key, in_value, out_key, out_value,
+        p_q, p_k, p_v, p_o, p_slope, p_items, p_initial, p_final, i_item, i_h, i_v, num_tokens,
+        Q_ROW, K_ROW, V_ROW, O_ROW, Q_HEAD, K_HEAD, V_HEAD, O_HEAD, in_key, in_value, out_key, out_value,
         H, D, BT, BV, STAGES, PRECISION, False, HAS_INITIAL, HAS_FINAL, IS_SPLIT,
     )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["num_tokens", "piece_length"])
+@triton.jit(do_not_specialize=["num_tokens"])
 @no_type_check
 def key_value_gradient_kernel(
-    p_q, p_k, p_v, p_do, p_dk, p_dv, p_slope, p_items, p_initial, p_partial, p_final, num_tokens, piece_length,
+    p_q, p_k, p_v, p_do, p_dk, p_dv, p_slope, p_items, p_initial, p_final, num_tokens,
     in_key, out_key,
     Q_ROW: tl.constexpr, K_ROW: tl.constexpr, V_ROW: tl.constexpr, DO_ROW: tl.constexpr, DK_ROW: tl.constexpr,
     DV_ROW: tl.constexpr, Q_HEAD: tl.constexpr, K_HEAD: tl.constexpr, V_HEAD: tl.constexpr, DO_HEAD: tl.constexpr,
@@ -212,7 +241,7 @@ def key_value_gradient_kernel(
     i_item = tl.program_id(0) // (D // BV * 2 * H)
     scan_segment(
         tl.where(is_dk, p_v, p_k), tl.where(is_dk, p_do, p_q), tl.where(is_dk, p_q, p_do), tl.where(is_dk, p_dk, p_dv),
-        p_slope, p_items, p_initial, p_partial, p_final, i_item, i_h, i_v, num_tokens, piece_length,
+        p_slope, p_items, p_initial, p_final, i_item, i_h, i_v, num_tokens,
         tl.where(is_dk, V_ROW, K_ROW), tl.where(is_dk, DO_ROW, Q_ROW),
         tl.where(is_dk, Q_ROW, DO_ROW), tl.where(is_dk, DK_ROW, DV_ROW),
         tl.where(is_dk, V_HEAD, K_HEAD), tl.where(is_dk, DO_HEAD, Q_HEAD),
