@@ -36,7 +36,7 @@ def run(
 
 
 def _kind(argument: Tensor | int | None) -> tuple[Any, ...]:
-    """Returns what Triton compiles differently: dtype and alignment of tensors; 1, multiples of 16, and wide integers."""
+    """Returns what Triton compiles differently: dtype and alignment; whether an integer is 1, 16 n, or wide."""
     if isinstance(argument, Tensor):
         return argument.dtype, argument.data_ptr() % 16 == 0
     return () if argument is None else (argument == 1, argument % 16 == 0, -(2**31) <= argument < 2**31)
