@@ -23,7 +23,7 @@ from fulmen.kernels.lightning import (
     plan_extension,
 )
 from fulmen.kernels.lightning.naive import naive_lightning
-from fulmen.kernels.lightning.plan import Split, choose_segments, host_values, make_plan
+from fulmen.kernels.lightning.plan import Split, choose_segments, host_copy, make_plan
 from fulmen.kernels.lightning.scan import Tile, Tiles, row_aligned, triton_lightning
 from fulmen.kernels.lightning.steps import open_tile, triton_decode, triton_extend
 from tests.kernels.lightning_cases import Case, Values, exact, make_case, relative_error, values
@@ -224,9 +224,11 @@ def test_segments_are_made_where_programs_are_few() -> None:
 
 def test_values_on_the_host_are_read_again_once_they_change() -> None:
     slope = torch.tensor([0.5, 0.25])
-    assert host_values(slope) == (0.5, 0.25)
+    assert host_copy(slope).values == (0.5, 0.25)
     slope[0] = 0.75
-    assert host_values(slope) == (0.75, 0.25)
+    assert host_copy(slope).values == (0.75, 0.25)
+    assert (host_copy(slope).lowest, host_copy(slope).highest) == (0.25, 0.75)
+    assert host_copy(slope) is host_copy(slope)
 
 
 def steps_of(case: Case, length: int, rows: int) -> list[tuple[Tensor, Tensor, Tensor]]:

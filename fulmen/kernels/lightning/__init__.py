@@ -19,7 +19,7 @@ from fulmen.kernels.lightning.checks import check_inputs, check_states, document
 from fulmen.kernels.lightning.chunk import chunk_lightning
 from fulmen.kernels.lightning.decode import lightning_decode
 from fulmen.kernels.lightning.naive import naive_lightning
-from fulmen.kernels.lightning.plan import CHUNK, bounds, host_values
+from fulmen.kernels.lightning.plan import CHUNK, host_copy
 from fulmen.kernels.lightning.pool import Extension, LightningPool, decode_pool, extend_pool, plan_extension
 
 __all__ = [
@@ -114,7 +114,7 @@ def triton_obstacle(q: Tensor, v: Tensor, slope: Tensor) -> str | None:
         return f"dtype {q.dtype}; allowed: torch.bfloat16"
     if width != v.shape[-1] or width not in TRITON_WIDTHS:
         return f"head widths K = {width}, V = {v.shape[-1]}; allowed: K = V in {TRITON_WIDTHS}"
-    fastest = bounds(host_values(slope))[1]
+    fastest = host_copy(slope).highest
     if fastest > SLOPE_MAX:
         return f"a slope of {fastest:.3g}; allowed: at most {SLOPE_MAX}"
     if slope.dtype != torch.float32:

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from fulmen.errors import ConfigError
 from fulmen.kernels.lightning.naive import state_dtype
-from fulmen.kernels.lightning.plan import bounds, host_values
+from fulmen.kernels.lightning.plan import host_copy
 
 
 def check_inputs(q: Tensor, k: Tensor, v: Tensor, slope: Tensor, *, num_axes: int) -> None:
     """Raises ConfigError unless q, k `[..., H, K]`, v `[..., H, V]` and `slope` `[H]` > 0 fit together."""
-    slowest, fastest = bounds(host_values(slope))
-    if not 0 < slowest <= fastest < math.inf:
+    rates = host_copy(slope)
+    if not 0 < rates.lowest <= rates.highest < math.inf:
         raise ConfigError(f"slope {slope.tolist()}; allowed: finite decay rates > 0")
     is_one_kind = q.dtype == k.dtype == v.dtype and q.device == k.device == v.device == slope.device
     is_one_shape = q.shape == k.shape and q.shape[:-1] == v.shape[:-1] and slope.shape == q.shape[-2:-1]
@@ -71,7 +71,7 @@ def document_borders(cu_seqlens: Tensor | None, batch: int, length: int) -> tupl
         raise ConfigError(f"cu_seqlens with B = {batch}; packed documents need B = 1")
     if cu_seqlens.ndim != 1 or cu_seqlens.dtype not in (torch.int32, torch.int64):
         raise ConfigError(f"cu_seqlens: {cu_seqlens.dtype} {list(cu_seqlens.shape)}; allowed: int32 or int64 [N + 1]")
-    borders = tuple(int(border) for border in host_values(cu_seqlens))
+    borders = tuple(int(border) for border in host_copy(cu_seqlens).values)
     is_rising = all(start < end for start, end in pairwise(borders))
     if len(borders) < 2 or borders[0] != 0 or borders[-1] != length or not is_rising:
         raise ConfigError(f"cu_seqlens {list(borders)} must rise strictly from 0 to T = {length}")

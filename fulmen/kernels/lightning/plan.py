@@ -50,34 +50,38 @@ class Plan:
     """None if every document is one segment."""
 
 
-_seen: dict[int, tuple["weakref.ref[Tensor]", int, tuple[int | float, ...]]] = {}
+@dataclass(frozen=True, kw_only=True)
+class HostCopy:
+    """The values of a small tensor, and their smallest and largest (NaN if one is NaN)."""
+
+    values: tuple[int | float, ...]
+    lowest: float
+    highest: float
 
 
-def host_values(tensor: Tensor) -> tuple[int | float, ...]:
+_seen: dict[int, tuple["weakref.ref[Tensor]", int, HostCopy]] = {}
+
+
+def host_copy(tensor: Tensor) -> HostCopy:
     """Returns the values of a small tensor, read from its device once as long as it lives unchanged.
 
     Every layer of a model passes the same `cu_seqlens` and, step after step, its own slopes: reading them each time
     would stall the device, and is forbidden while a CUDA graph is captured.
     """
-    if tensor.device.type == "cpu":
-        return tuple(tensor.tolist())
     version = 0 if tensor.is_inference() else tensor._version
     key = id(tensor)
     if key in _seen:
-        alive, seen_version, values = _seen[key]
+        alive, seen_version, copy = _seen[key]
         if alive() is tensor and seen_version == version:
-            return values
+            return copy
     values = tuple(tensor.tolist())
-    _seen[key] = (weakref.ref(tensor, lambda _: _seen.pop(key, None)), version, values)
-    return values
-
-
-@lru_cache
-def bounds(values: tuple[int | float, ...]) -> tuple[float, float]:
-    """Returns the smallest and the largest value; NaN if there is one."""
-    if any(value != value for value in values):
-        return float("nan"), float("nan")
-    return min(values), max(values)
+    has_nan = any(value != value for value in values) or not values
+    bounds = (float("nan"),) * 2 if has_nan else (float(min(values)), float(max(values)))
+    copy = HostCopy(values=values, lowest=bounds[0], highest=bounds[1])
+    # An inference tensor has no version to tell a change by.
+    if not tensor.is_inference():
+        _seen[key] = (weakref.ref(tensor, lambda _: _seen.pop(key, None)), version, copy)
+    return copy
 
 
 @lru_cache(maxsize=1024)

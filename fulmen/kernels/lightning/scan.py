@@ -82,6 +82,19 @@ class Launch:
         )  # fmt: skip
 
 
+@lru_cache(maxsize=128)
+def make_launch(
+    borders: tuple[int, ...], device: torch.device, width: int, is_invariant: bool,
+    tiles: Tiles | None, num_slots: int | None,
+) -> Launch:  # fmt: skip
+    """Returns what the launches of one call share; made once, since calls repeat."""
+    own_tiles, own_slots = device_tiles(device, width) if tiles is None else (tiles, 8)
+    return Launch(
+        borders=borders, tiles=own_tiles, num_slots=own_slots if num_slots is None else num_slots,
+        is_invariant=is_invariant,
+    )  # fmt: skip
+
+
 def triton_lightning(
     q: Float[Tensor, "B T H D"],
     k: Float[Tensor, "B T H D"],
@@ -103,11 +116,7 @@ def triton_lightning(
     Cost: reads q, k, v and writes the output once, 8 D bytes per token and head in bfloat16; where documents are
     segmented, k and v of slow heads once more. Backward: 20 D bytes.
     """
-    own_tiles, own_slots = (tiles, 8) if tiles is not None else device_tiles(q.device, q.shape[-1])
-    launch = Launch(
-        borders=borders, tiles=own_tiles, num_slots=own_slots if num_slots is None else num_slots,
-        is_invariant=is_invariant,
-    )  # fmt: skip
+    launch = make_launch(borders, q.device, q.shape[-1], is_invariant, tiles, num_slots)
     q, k, v = row_aligned(q), row_aligned(k), row_aligned(v)
     return _Lightning.apply(q, k, v, initial_state, slope, launch, output_final_state)
 
