@@ -17,7 +17,7 @@ import argparse
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,9 +195,8 @@ def time_attention(
 
 def attention_rows(
     scale: Scale, limits: dict[str, float], errors: dict[str, dict[str, float]], refused: set[str]
-) -> list[Row]:
-    """Returns a row per operator, pass, number of heads, width and length, as far as memory goes."""
-    rows = []
+) -> Iterator[Row]:
+    """Yields a row per operator, pass, number of heads, width and length, as far as memory goes."""
     for width in scale.widths:
         for heads in scale.heads:
             slope = slopes(heads, 0, 80).to(scale.device)
@@ -217,9 +216,9 @@ def attention_rows(
                             "op": "attention", "impl": name, "pass": "fwd+bwd" if with_backward else "fwd",
                             "B": 1, "T": length, "H": heads, "K": width, "dtype": "bfloat16",
                         }  # fmt: skip
-                        rows.append(row | measure(scale, limits, operator, shape, slope, row, errors, refused))
-                        print_row(rows[-1])
-    return rows
+                        row |= measure(scale, limits, operator, shape, slope, row, errors, refused)
+                        print_row(row)
+                        yield row
 
 
 def measure(
@@ -380,10 +379,12 @@ def main(*, is_selftest: bool = False) -> None:
         "command": "python -m benchmarks.lightning", "layer": "0 of 80", **limits, "errors_vs_float64": errors,
         "refused": sorted(refused), "agreement": agreement(scale), "rows": decode_rows(scale, limits),
     }  # fmt: skip
-    content["rows"] += attention_rows(scale, limits, errors, refused)
-    content["seconds"] = time.perf_counter() - started
-    if not is_selftest:
-        print(gpu.write_result("lightning", content))
+    for row in attention_rows(scale, limits, errors, refused):
+        content["rows"].append(row)
+        content["seconds"] = time.perf_counter() - started
+        if not is_selftest:
+            # After each row: a run that is cut short keeps what it has.
+            gpu.write_result("lightning", content)
 
 
 if __name__ == "__main__":
