@@ -4,10 +4,11 @@
     python -m benchmarks.lightning --selftest  # CPU, tiny shapes: runs every line, measures nothing
     python -m benchmarks.lightning_figure RESULT.json PICTURE.png
 
-First every configuration that our kernels may take, and fla's operators, are compared with float64 (T = 1,100, an
-initial state for ours, SiLU inputs, layers 0, 40 and 78 of 80); one that is out of bounds is refused and not timed.
+First every configuration that our kernels may take, and fla's operators, are compared with float64 (64 heads, T = 549,
+SiLU inputs, layers 0, 40 and 78 of 80, an initial state for ours); one that is out of bounds is refused and not timed.
+Peers have twice our bounds: what is off by less is reported with its error.
 `ms` is the median of triton.testing.do_bench with an empty L2 cache, host time included where it is longer than the
-device's; `graph_ms` (up to 32K tokens) is one call inside a CUDA graph, the device's time alone. `floor_frac` is the
+device's; `graph_ms` (up to 8K tokens) is one call inside a CUDA graph, the device's time alone. `floor_frac` is the
 larger of bytes over the measured copy bandwidth and operations over the measured matmul rate, over `ms`: q, k, v, o
 once forward, and q, k, v, do, dq, dk, dv in addition backward; 4D^2 + 2CD operations per token and head (C = 64), 2.5
 times that backward; softmax 2 T^2 D a head. Decoding runs in CUDA graphs; its floor is the bytes of its own form.
@@ -57,9 +58,12 @@ class Scale:
     heads: tuple[int, ...] = (64, 16)
     widths: tuple[int, ...] = (128, 64)
     batches: tuple[int, ...] = (1, 32, 256)
-    softmax_length_max: int = 131072
-    check_length: int = 1100
-    rep_ms: float = 50
+    narrow_lengths: tuple[int, ...] = (2048, 8192, 32768, 131072)
+    """For widths below 128."""
+    softmax_length_max: int = 32768
+    check_length: int = 549
+    check_heads: int = 64
+    rep_ms: float = 30
 
     @property
     def is_selftest(self) -> bool:
@@ -98,11 +102,11 @@ def errors_of(
     """Returns the largest relative error over layers of output, state and gradients; `run` takes q, k, v, slope, S."""
     worst: dict[str, float] = {}
     for layer in LAYERS:
-        slope = slopes(64, layer, 80)[::16].to(scale.device)
-        shape = (1, scale.check_length, 4, width)
+        slope = slopes(scale.check_heads, layer, 80).to(scale.device)
+        shape = (1, scale.check_length, scale.check_heads, width)
         q, k, v = (silu_normal(*shape, device=scale.device).requires_grad_() for _ in range(3))
         d_output = torch.randn(shape, device=scale.device).bfloat16()
-        state = torch.randn(1, 4, width, width, device=scale.device)
+        state = torch.randn(1, scale.check_heads, width, width, device=scale.device)
         output, last = run(q, k, v, slope, state)
         wide = [x.detach().double().requires_grad_() for x in (q, k, v)]
         start = state.double() if last is not None else torch.zeros_like(state).double()
@@ -143,7 +147,8 @@ def check(scale: Scale) -> tuple[dict[str, dict[str, float]], set[str]]:
     for name, run in runs.items():
         width = int(name.split("K")[1].split()[0])
         table[name] = errors_of(run, scale, width)
-        is_bad = any(error > LIMITS[key] for key, error in table[name].items())
+        slack = 1.0 if name.startswith("fulmen") else 2.0
+        is_bad = any(error > slack * LIMITS[key] for key, error in table[name].items())
         if is_bad:
             refused.add(name)
         figures = "  ".join(f"{key} {error:.1e}" for key, error in table[name].items())
@@ -185,9 +190,9 @@ def time_attention(
         return {"ms": 1e3 * (time.perf_counter() - started), "peak_bytes": 0}
     row: Row = {"peak_bytes": gpu.peak_bytes(call)}
     row |= gpu.median_ms(call, warmup_ms=10, rep_ms=scale.rep_ms)
-    if inputs[0].shape[1] <= 32768:
+    if inputs[0].shape[1] <= 8192 and operator in (ours, fla_chunk, fla_fused_chunk):
         try:
-            row["graph_ms"] = gpu.graph_ms(call, num_calls=4, warmup_ms=5, rep_ms=20)["ms"]
+            row["graph_ms"] = gpu.graph_ms(call, num_calls=4, warmup_ms=3, rep_ms=15)["ms"]
         except RuntimeError as error:
             row["graph_note"] = str(error).splitlines()[0][:80]
     return row
@@ -200,7 +205,7 @@ def attention_rows(
     for width in scale.widths:
         for heads in scale.heads:
             slope = slopes(heads, 0, 80).to(scale.device)
-            for length in scale.lengths:
+            for length in scale.lengths if width == max(scale.widths) else scale.narrow_lengths:
                 operators: dict[str, Operator] = {"fulmen": ours}
                 if HAS_FLA and not scale.is_selftest:
                     operators |= {"fla-chunk": fla_chunk, "fla-fused-chunk": fla_fused_chunk}
@@ -365,7 +370,7 @@ def agreement(scale: Scale) -> list[Row]:
 def main(*, is_selftest: bool = False) -> None:
     """Checks, measures, prints and writes the results."""
     started = time.perf_counter()
-    small = Scale(device="cpu", lengths=(70,), heads=(2,), widths=(16,), batches=(2,), check_length=40)
+    small = Scale(device="cpu", lengths=(70,), heads=(2,), widths=(16,), batches=(2,), check_length=40, check_heads=2)
     scale = small if is_selftest else Scale()
     if is_selftest:
         limits = {"copy_bytes_per_s": 1e10, "matmul_flops_per_s": 1e11}
