@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from fulmen.errors import FulmenError
-from fulmen.recipes import demo, evaluate, generate, rl, sft
+from fulmen.recipes import demo, evaluate, generate, import_model, rl, sft
 from fulmen.run import Stopped
 
 MAINS: dict[type, Callable[[Any, Console], None]] = {
@@ -18,6 +18,7 @@ MAINS: dict[type, Callable[[Any, Console], None]] = {
     rl.Args: rl.main,
     evaluate.Args: evaluate.main,
     generate.Args: generate.main,
+    import_model.Args: import_model.main,
 }
 
 Command = (
@@ -26,6 +27,7 @@ Command = (
     | Annotated[rl.Args, tyro.conf.subcommand("rl")]
     | Annotated[evaluate.Args, tyro.conf.subcommand("eval")]
     | Annotated[generate.Args, tyro.conf.subcommand("generate")]
+    | Annotated[import_model.Args, tyro.conf.subcommand("import")]
 )
 
 
@@ -42,3 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     except (Stopped, KeyboardInterrupt):
         errors.print("fulmen: stopped; the same command goes on from the last step")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
