@@ -266,8 +266,24 @@ PRESETS: dict[str, ModelConfig] = {
         vocab_size=200_064, hidden_size=6144, num_layers=80, num_heads=64, num_kv_heads=8, head_dim=128,
         intermediate_size=9216, num_experts=32, rope_theta=1e7, residual_alpha=3.5565588200778455,
     ),
+    "deepseek_r1": ModelConfig(
+        vocab_size=129_280, hidden_size=7168, num_layers=61, num_heads=128, num_kv_heads=128, head_dim=192,
+        intermediate_size=2048, num_experts=256, num_experts_per_token=8, num_shared_experts=1,
+        mixers="M", mla=MlaShape(kv_rank=512, rope_dim=64, value_dim=128, q_rank=1536),
+        mlps="DDD" + "E" * 58, dense_size=18_432, residual="plain", rms_norm_eps=1e-6, rope_theta=1e4,
+        rope_scaling=RopeScaling(kind="yarn", factor=40.0, original_length=4096, mscale=1.0, mscale_all_dim=1.0),
+        router=RouterShape(
+            score="sigmoid", scale=2.5, num_groups=8, num_kept_groups=4, has_bias=True, balance="sequence",
+        ),
+    ),
+    "qwen3_235b": ModelConfig(
+        vocab_size=151_936, hidden_size=4096, num_layers=94, num_heads=64, num_kv_heads=4, head_dim=128,
+        intermediate_size=1536, num_experts=128, num_experts_per_token=8, mixers="S", rotary_dim=128, qk_norm=True,
+        residual="plain", rms_norm_eps=1e-6, rope_theta=1e6,
+    ),
 }  # fmt: skip
-"""Named shapes. `tiny` is for two CPU cores, `small` (about 50M) for one GPU, `m1_456b` is MiniMax-M1's own."""
+"""Named shapes. `tiny` is for two CPU cores, `small` (about 50M) for one GPU, `m1_456b` is MiniMax-M1's own; the
+last two are what its report compares it with."""
 
 
 def preset(name: str) -> ModelConfig:

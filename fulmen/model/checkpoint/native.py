@@ -65,10 +65,13 @@ def load_native(folder: Path, *, dtype: torch.dtype, device: torch.device | str)
     with torch.device("meta"):
         model = Model(_read_config(folder / CONFIG_FILE))
     path = folder / WEIGHTS_FILE
+    is_meta = torch.device(device).type == "meta"
     try:
         with safe_open(path, framework="pt") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             _check_tensors(path, stored, {name: tuple(t.shape) for name, t in model.state_dict().items()})
+            if is_meta:
+                return model.to(dtype)
             model = model.to(dtype).to_empty(device=device)
             with torch.no_grad():
                 for name, tensor in model.state_dict().items():
