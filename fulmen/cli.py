@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from fulmen.errors import FulmenError
-from fulmen.recipes import demo, evaluate, flops, generate, import_model, rl, sft
+from fulmen.recipes import demo, evaluate, export, flops, generate, import_model, rl, sft
 from fulmen.run import Stopped
 
 MAINS: dict[type, Callable[[Any, Console], None]] = {
@@ -20,6 +20,7 @@ MAINS: dict[type, Callable[[Any, Console], None]] = {
     generate.Args: generate.main,
     import_model.Args: import_model.main,
     flops.Args: flops.main,
+    export.Args: export.main,
 }
 
 Command = (
@@ -29,6 +30,7 @@ Command = (
     | Annotated[evaluate.Args, tyro.conf.subcommand("eval")]
     | Annotated[generate.Args, tyro.conf.subcommand("generate")]
     | Annotated[import_model.Args, tyro.conf.subcommand("import")]
+    | Annotated[export.Args, tyro.conf.subcommand("export")]
     | Annotated[flops.Args, tyro.conf.subcommand("flops")]
 )
 
