@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from fulmen.errors import FulmenError
-from fulmen.recipes import demo, evaluate, export, flops, generate, import_model, rl, sft
+from fulmen.recipes import convert, demo, evaluate, export, flops, generate, hybridise, import_model, rl, sft
 from fulmen.run import Stopped
 
 MAINS: dict[type, Callable[[Any, Console], None]] = {
@@ -20,6 +20,8 @@ MAINS: dict[type, Callable[[Any, Console], None]] = {
     generate.Args: generate.main,
     import_model.Args: import_model.main,
     flops.Args: flops.main,
+    convert.Args: convert.main,
+    hybridise.Args: hybridise.main,
     export.Args: export.main,
 }
 
@@ -31,6 +33,8 @@ Command = (
     | Annotated[generate.Args, tyro.conf.subcommand("generate")]
     | Annotated[import_model.Args, tyro.conf.subcommand("import")]
     | Annotated[export.Args, tyro.conf.subcommand("export")]
+    | Annotated[convert.Args, tyro.conf.subcommand("convert")]
+    | Annotated[hybridise.Args, tyro.conf.subcommand("hybridise")]
     | Annotated[flops.Args, tyro.conf.subcommand("flops")]
 )
 
