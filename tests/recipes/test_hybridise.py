@@ -59,7 +59,7 @@ def train_source(source: Path, text: Path) -> None:
     model = Model(load_model(source).config, seed=0)
     with torch.no_grad():
         for block in model.blocks():
-            block.self_attn.o_proj.weight.mul_(10.0)  # else the bare embeddings would do
+            block.self_attn.o_proj.weight.mul_(40.0)  # else the bare embeddings would do
     optimizer = AdamW(model.parameters(), lr=1e-2)
     for step in range(30):
         rows = corpus.batch(rows=4, window=32, seed=1, step=step)
@@ -84,8 +84,8 @@ def test_hybridise_brings_the_hybrid_nearer_to_the_source(
     for key in ("layer_losses", "end_losses"):
         assert sum(results[key][-3:]) < 0.85 * sum(results[key][:3])
     gaps = [results[key] / results["ppl_source"] - 1 for key in ("ppl_converted", "ppl_hybrid")]
-    assert gaps[0] > 0.005
-    assert gaps[1] < 0.5 * gaps[0]
+    assert gaps[0] > 0.3
+    assert gaps[1] < 0.1 * gaps[0]
     assert load_model(out).config.mixers == "LLLS"
 
 
