@@ -45,17 +45,22 @@ def main(args: Args, console: Console) -> None:
         raise ConfigError(f"picture={args.picture}; allowed: a name that ends in .png or .svg")
     rows = [row for name in args.models for row in measure(name, shape_of(name), args)]
     table = Table(box=box.SIMPLE_HEAD)
-    columns = ("model", "tokens", "PFLOP", "GB/step", "of it cache", "cache GB", "model GB", "GFLOP/trained token")
+    columns = ("model", "tokens", "PFLOP", "GB/step", "cache GB", "model GB", "train GFLOP")
     for column in columns:
         table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
     for row in rows:
         moved = row["weights_bytes"] + row["cache_bytes"] + row["state_bytes"]
         table.add_row(
             Path(row["model"]).name, f"{row['num_tokens']:,}", f"{row['flops'] / 1e15:,.4g}", f"{moved / 1e9:,.4g}",
-            f"{(row['cache_bytes'] + row['state_bytes']) / 1e9:,.3g}", f"{row['resident_bytes'] / 1e9:,.3g}",
-            f"{row['model_bytes'] / 1e9:,.4g}", f"{row['training_flops_per_token'] / 1e9:,.4g}",
+            f"{row['resident_bytes'] / 1e9:,.3g}", f"{row['model_bytes'] / 1e9:,.4g}",
+            f"{row['training_flops_per_token'] / 1e9:,.4g}",
         )  # fmt: skip
-    console.print(f"convention {args.convention}; bfloat16 weights, keys and values, float32 states; one row")
+    console.print(
+        f"convention {args.convention}. PFLOP: all tokens generated one by one; GB/step: moved by the step after them "
+        "(one row); train GFLOP: forward and backward, per token of a document of that length. "
+        "Weights, keys, values in bfloat16, states in float32.",
+        style="dim",
+    )
     console.print(table)
     if args.out is not None:
         write_json(args.out, {"convention": args.convention, "rows": rows})

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from fulmen.errors import CheckpointError
 from fulmen.model import Cache, Model
 from fulmen.model.checkpoint import export_model, load_model
+from fulmen.model.checkpoint.deepseek import DEEPSEEK_V3
 from fulmen.model.checkpoint.load import find_family
 from tests.model.families import CASES, draw_tokens, save_transformers
 
@@ -143,3 +145,32 @@ def test_an_old_config_of_transformers_4_reads_alike(tmp_path: Path) -> None:
     record |= {"rope_theta": rope.pop("rope_theta"), "rope_scaling": {"type": rope.pop("rope_type"), **rope}}
     path.write_text(json.dumps(record))
     assert load_model(tmp_path / "model", device="meta").config == expected
+
+
+def test_a_multi_token_module_is_loaded_when_it_is_stored(tmp_path: Path) -> None:
+    """Layer 4 of a stack of 4: shared copies of embedding and head must agree; without it the config's 1 means 0."""
+    save_transformers("deepseek_v3", tmp_path / "model")
+    base = load_model(tmp_path / "model")
+    model = Model(base.config.replace(mtp_depth=1), seed=3)
+    model.load_state_dict({**model.state_dict(), **base.state_dict()})
+    export_model(model, tmp_path / "mtp", DEEPSEEK_V3)
+    path = tmp_path / "mtp" / "model.safetensors"
+    tensors = load_file(path)
+    assert tensors["model.layers.4.eh_proj.weight"].shape == (64, 128)
+    assert torch.equal(tensors["model.layers.4.shared_head.norm.weight"], model.mtp[0].norm.weight)
+    tensors["model.layers.4.embed_tokens.weight"] = tensors["model.embed_tokens.weight"].clone()
+    tensors["model.layers.4.shared_head.head.weight"] = tensors["lm_head.weight"].clone()
+    save_file(tensors, path)
+    (tmp_path / "mtp" / "manifest.json").unlink()
+    again = load_model(tmp_path / "mtp")
+    assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
+    token_ids = draw_tokens(1, 20)
+    with torch.no_grad():
+        ahead = again.encode(token_ids, with_mtp=True).mtp[0]
+        assert torch.equal(ahead, model.encode(token_ids, with_mtp=True).mtp[0])
+    tensors["model.layers.4.shared_head.head.weight"][0, 0] += 1
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"shared_head\.head\.weight differs from lm_head\.weight"):
+        load_model(tmp_path / "mtp")
+    save_file({name: tensor for name, tensor in tensors.items() if ".layers.4." not in name}, path)
+    assert load_model(tmp_path / "mtp").config.mtp_depth == 0
