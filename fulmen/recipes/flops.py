@@ -45,7 +45,7 @@ def main(args: Args, console: Console) -> None:
         raise ConfigError(f"picture={args.picture}; allowed: a name that ends in .png or .svg")
     rows = [row for name in args.models for row in measure(name, shape_of(name), args)]
     table = Table(box=box.SIMPLE_HEAD)
-    columns = ("model", "tokens", "PFLOP", "GB/step", "cache GB", "model GB", "train GFLOP")
+    columns = ("model", "tokens", "PFLOP", "GB/step", "cache GB", "all GB", "train GF")
     for column in columns:
         table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
     for row in rows:
@@ -57,7 +57,7 @@ def main(args: Args, console: Console) -> None:
         )  # fmt: skip
     console.print(
         f"convention {args.convention}. PFLOP: all tokens generated one by one; GB/step: moved by the step after them "
-        "(one row); train GFLOP: forward and backward, per token of a document of that length. "
+        "(one row); all GB: every weight; train GF: forward and backward, GFLOP per token of a document that long. "
         "Weights, keys, values in bfloat16, states in float32.",
         style="dim",
     )
