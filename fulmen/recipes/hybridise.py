@@ -210,6 +210,7 @@ def distil(args: Args, source: Model, hybrid: Model, corpus: Corpus, console: Co
         max_s=max(args.max_s - (time.monotonic() - start), 1e-9), console=console,
     )  # fmt: skip
     results |= {"ppl_hybrid": perplexity(hybrid), "train_s": time.monotonic() - start}
+    torch.set_float32_matmul_precision("highest")
     results["num_tokens"] = (len(results["layer_losses"]) + len(results["end_losses"])) * args.batch_rows * args.window
     return results
 

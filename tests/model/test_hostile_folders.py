@@ -105,6 +105,15 @@ def test_an_unknown_architecture(folder: Path) -> None:
         ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1.0}}, "rope_type='longrope'; allowed: default"),
         ({"vocab_size": None}, "vocab_size is missing"),
         ({"head_dim": 7}, "rotary_dim=7; allowed: even"),
+        ({"rms_norm_eps": "small"}, "rms_norm_eps='small'; allowed: a number"),
+        ({"num_key_value_heads": "two"}, "num_key_value_heads='two'; allowed: an integer"),
+        (
+            {"rope_parameters": {"rope_type": "yarn", "factor": "x", "rope_theta": 100.0}},
+            "factor='x'; allowed: a number",
+        ),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 100.0}}, "lacks factor"),
+        ({"architectures": 7, "model_type": None}, "architectures=7, model_type=None; allowed: MiniMaxM1ForCausalLM"),
+        ({"architectures": [7]}, "architectures=[7]"),
     ],
 )
 def test_a_config_that_contradicts_itself_or_the_weights(

@@ -117,6 +117,8 @@ def test_the_released_config_is_the_preset(name: str) -> None:
         ({"layernorm_mlp_alpha": 1.0}, "alpha factors .*; allowed: one alpha and one beta for all"),
         ({"attn_type_list": [0, 2]}, r"attn_type_list=\[0, 2\]; allowed: a list of 0 and 1"),
         ({"rotary_dim": 65}, "rotary_dim=65; allowed: even"),
+        ({"hidden_size": "wide"}, "hidden_size='wide'; allowed: an integer"),
+        ({"layernorm_mlp_alpha": "one"}, "mlp_alpha_factor='one'; allowed: a number"),
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e7}}, "transformers rotates 128 channels"),
     ],
 )

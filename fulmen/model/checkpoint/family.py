@@ -109,6 +109,25 @@ def require_int(record: Mapping[str, Any], key: str) -> int:
     return value
 
 
+def optional_int(record: Mapping[str, Any], key: str, default: int) -> int:
+    """Returns an integer of a config, or `default` where it is missing or null.
+
+    Raises: CheckpointError when it is something else.
+    """
+    return default if record.get(key) is None else require_int(record, key)
+
+
+def require_float(record: Mapping[str, Any], key: str) -> float:
+    """Returns a number of a config.
+
+    Raises: CheckpointError when it is missing or something else.
+    """
+    value = require(record, key)
+    if type(value) not in (int, float):
+        raise CheckpointError(f"config.json: {key}={value!r}; allowed: a number")
+    return float(value)
+
+
 def require_fixed(record: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]]) -> None:
     """Returns if every key has one of its allowed values or is absent.
 
@@ -161,7 +180,7 @@ def read_rope(record: Mapping[str, Any]) -> tuple[float, RopeScaling | None]:
     rope = record.get("rope_parameters") or record.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):
         raise CheckpointError(f"config.json: rope_parameters={rope!r}; allowed: an object")
-    thetas = {float(value) for value in (rope.get("rope_theta"), record.get("rope_theta")) if value is not None}
+    thetas = {require_float(keys, "rope_theta") for keys in (rope, record) if keys.get("rope_theta") is not None}
     if len(thetas) > 1:
         raise CheckpointError(f"config.json: rope_theta has two values, {sorted(thetas)}; allowed: one")
     theta = thetas.pop() if thetas else 10_000.0
@@ -170,13 +189,18 @@ def read_rope(record: Mapping[str, Any]) -> tuple[float, RopeScaling | None]:
         return theta, None
     if kind not in SCALING_USED:
         raise CheckpointError(f"config.json: rope_type={kind!r}; allowed: default, {', '.join(SCALING_USED)}")
-    values = {ours: rope[key] for key, ours in SCALING_KEYS.items() if rope.get(key) is not None}
-    values.setdefault("original_length", record.get("max_position_embeddings", 1))
+    values: dict[str, Any] = {
+        ours: bool(rope[key]) if key == "truncate" else require_float(rope, key)
+        for key, ours in SCALING_KEYS.items()
+        if rope.get(key) is not None
+    }
+    used = {name: values[name] for name in SCALING_USED[kind] if name in values}
+    used["original_length"] = int(values.get("original_length", optional_int(record, "max_position_embeddings", 1)))
+    if "factor" not in used:
+        raise CheckpointError(f"config.json: rope_parameters={dict(rope)} lacks factor")
     try:
-        used = {name: values[name] for name in SCALING_USED[kind] if name in values}
-        used["original_length"] = int(values["original_length"])
         return theta, RopeScaling(kind=kind, **used)
-    except (ConfigError, TypeError) as error:
+    except ConfigError as error:
         raise CheckpointError(f"config.json: rope_parameters={dict(rope)} ({error})") from error
 
 

@@ -16,9 +16,10 @@ from fulmen.model.checkpoint.family import (
     make_config,
     mlp_pieces,
     norm_pieces,
+    optional_int,
     read_rope,
-    require,
     require_fixed,
+    require_float,
     require_int,
     write_rope,
 )
@@ -48,7 +49,7 @@ class Decoder:
                 f"config.json: sliding_window={record['sliding_window']}; allowed: null, or use_sliding_window=false"
             )
         heads = require_int(record, "num_attention_heads")
-        head_dim = record.get("head_dim") or require_int(record, "hidden_size") // heads
+        head_dim = optional_int(record, "head_dim", require_int(record, "hidden_size") // heads)
         theta, scaling = read_rope(record)
         has_bias = record.get("attention_bias", False) if self.bias == "config" else False
         return make_config(
@@ -56,13 +57,13 @@ class Decoder:
             hidden_size=require_int(record, "hidden_size"),
             num_layers=require_int(record, "num_hidden_layers"),
             num_heads=heads,
-            num_kv_heads=record.get("num_key_value_heads") or heads,
+            num_kv_heads=optional_int(record, "num_key_value_heads", heads),
             head_dim=head_dim,
             mixers="S",
             rotary_dim=head_dim,
             rope_theta=theta,
             rope_scaling=scaling,
-            rms_norm_eps=float(require(record, "rms_norm_eps")),
+            rms_norm_eps=require_float(record, "rms_norm_eps"),
             residual="plain",
             attention_bias="qkv" if self.bias == "qkv" else "qkvo" if has_bias else "none",
             qk_norm=self.qk_norm,
@@ -80,14 +81,14 @@ class Decoder:
                 "num_experts": require_int(record, "num_local_experts"),
                 "num_experts_per_token": require_int(record, "num_experts_per_tok"),
             }
-        num_layers, every = require_int(record, "num_hidden_layers"), record.get("decoder_sparse_step", 1)
+        num_layers, every = require_int(record, "num_hidden_layers"), optional_int(record, "decoder_sparse_step", 1)
         dense = set(record.get("mlp_only_layers") or ())
         stack = "".join("E" if layer not in dense and (layer + 1) % every == 0 else "D" for layer in range(num_layers))
-        count = record.get("num_experts", record.get("num_local_experts"))
+        count = require_int(record, "num_local_experts" if "num_experts" not in record else "num_experts")
         return {
             "mlps": shortest_pattern(stack),
             "intermediate_size": require_int(record, "moe_intermediate_size"),
-            "dense_size": record.get("intermediate_size"),
+            "dense_size": require_int(record, "intermediate_size"),
             "num_experts": count,
             "num_experts_per_token": require_int(record, "num_experts_per_tok"),
             "router": RouterShape(renormalise=bool(record.get("norm_topk_prob", False))),

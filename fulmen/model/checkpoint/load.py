@@ -65,6 +65,8 @@ def load_model(folder: Path | str, *, dtype: torch.dtype = torch.float32, device
         config = family.read_config(record)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{folder / CONFIG_FILE}: a value has the wrong type ({error})") from error
     shards = Shards(folder)
     config = family.adapt(config, shards.tensors.keys())
     with torch.device("meta"):
@@ -82,8 +84,9 @@ def find_family(path: Path, record: dict[str, Any]) -> Family:
     Raises: CheckpointError for one that fulmen does not know.
     """
     architectures, kind = record.get("architectures") or [], record.get("model_type")
+    is_named = isinstance(architectures, list) and len(architectures) > 0
     for family in FAMILIES:
-        if architectures[0] in family.architectures if architectures else kind in family.model_types:
+        if architectures[0] in family.architectures if is_named else kind in family.model_types:
             return family
     names = ", ".join(name for family in FAMILIES for name in family.architectures)
     raise CheckpointError(f"{path}: architectures={architectures}, model_type={kind!r}; allowed: {names}")

@@ -200,6 +200,10 @@ class _Read(NamedTuple):
 
 
 def _read(config: Mapping[str, Any]) -> _Read:
+    for key in (*SIZES.values(), *(f"{branch}_{kind}_factor" for branch in BRANCHES for kind in ("alpha", "beta"))):
+        value, allowed = config.get(key), (int, float) if key.endswith(("_eps", "_factor")) else (int,)
+        if value is not None and type(value) not in allowed:
+            raise CheckpointError(f"{key}={value!r}; allowed: {'a number' if float in allowed else 'an integer'}")
     if config.get("head_dim") is None:
         config = {**config, "head_dim": _get(config, "hidden_size") // _get(config, "num_attention_heads")}
     for key, value in FIXED.items():
