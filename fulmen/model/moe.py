@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fulmen.kernels.experts import expert_mlp
+from fulmen.kernels.experts import count_tokens, expert_mlp
 from fulmen.model.config import ModelConfig
 from fulmen.model.mixers.lightning import xavier_
 from fulmen.model.mlp import Mlp
@@ -71,7 +71,7 @@ class Router(nn.Module):
             expert_ids = self._choose(scores)
         kept = scores.gather(-1, expert_ids)
         probabilities = scores / scores.sum(-1, keepdim=True) if is_sigmoid else scores
-        load_E = torch.bincount(expert_ids.flatten(), minlength=self.weight.shape[0])
+        load_E = count_tokens(expert_ids, self.weight.shape[0])
         if self.shape.balance == "batch" or document_T is None:
             balance = (load_E.to(dtype) / expert_ids.numel() * probabilities.mean(0)).sum() * len(load_E)
         else:

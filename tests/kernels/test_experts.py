@@ -3,11 +3,17 @@
 Axes: `T` tokens, `D` model width, `E` experts, `F` expert width, `A` experts per token.
 """
 
+import inspect
+import warnings
+
 import pytest
 import torch
 from torch import Tensor
 
-from fulmen.kernels.experts import expert_mlp
+from fulmen.errors import DataError
+from fulmen.kernels import experts
+from fulmen.kernels.experts import count_tokens, expert_mlp
+from tests.kernels.reference import relative_error
 
 WIDTH, INNER, EXPERTS = 6, 5, 4
 
@@ -96,3 +102,121 @@ def test_bfloat16_stays_bfloat16_and_close() -> None:
     assert output.dtype == torch.bfloat16
     exact = loop(x.double(), w13.double(), w2.double(), expert_ids, weights)
     assert (output - exact).norm() / exact.norm() < 0.01
+
+
+def test_counts_are_those_of_bincount() -> None:
+    expert_ids, _ = route(37, 2)
+    expert_ids[expert_ids == 1] = 0
+    assert torch.equal(count_tokens(expert_ids, EXPERTS), torch.bincount(expert_ids.flatten(), minlength=EXPERTS))
+
+
+def wide_case(
+    num_tokens: int, per_token: int, *, width: int = 24, inner: int = 40, num_experts: int = 5
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Returns x, w13, w2 and weights in float64, and expert ids that leave the second expert without tokens."""
+    generator = torch.Generator().manual_seed(num_tokens)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    scores = torch.rand(num_tokens, num_experts, generator=generator)
+    scores[:, 1] = -1
+    w13, w2 = normal(num_experts, 2 * inner, width) / width**0.5, normal(num_experts, width, inner) / inner**0.5
+    weights = normal(num_tokens, per_token).softmax(-1)
+    return (normal(num_tokens, width), w13, w2, weights), scores.topk(per_token).indices
+
+
+def output_and_gradients(inputs: tuple[Tensor, ...], expert_ids: Tensor, cotangent: Tensor) -> list[Tensor]:
+    leaves = [t.detach().clone().requires_grad_() for t in inputs]
+    x, w13, w2, weights = leaves
+    output = expert_mlp(x, w13, w2, expert_ids, weights)
+    return [output.detach(), *torch.autograd.grad(output, leaves, cotangent)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("num_tokens", "per_token"), [(1, 1), (1, 2), (37, 2), (64, 3)])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the same on the GPU below")
+def test_grouped_products_equal_the_loop_with_gradients(
+    num_tokens: int, per_token: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expert without tokens included, whose gradient is zero and not what memory held."""
+    inputs, expert_ids = wide_case(num_tokens, per_token)
+    rounded = tuple(t.to(dtype) for t in inputs)
+    cotangent = draw(num_tokens, 24, seed=8).detach().to(dtype)
+    exact = output_and_gradients(tuple(t.double() for t in rounded), expert_ids, cotangent.double())
+    monkeypatch.setattr(experts, "_can_group", lambda rows, w2: True)
+    monkeypatch.setattr(experts, "_looped_products", None)
+    found = output_and_gradients(rounded, expert_ids, cotangent)
+    for ours, reference in zip(found, exact, strict=True):
+        assert ours.dtype == dtype
+        assert relative_error(ours, reference) < (1e-6 if dtype == torch.float32 else 1.5e-2)
+    assert not found[2][1].any()
+    assert not found[3][1].any()
+
+
+def test_bad_input_is_named() -> None:
+    (x, w13, w2, weights), expert_ids = wide_case(6, 2)
+    with pytest.raises(DataError, match="expert_ids from 0 to 5; allowed: 0 to 4"):
+        expert_mlp(x, w13, w2, torch.tensor([[0, 5]] * 6), weights)
+    with pytest.raises(DataError, match="expert_ids from -1"):
+        expert_mlp(x, w13, w2, torch.tensor([[0, -1]] * 6), weights)
+    with pytest.raises(DataError, match=r"w2 is torch\.float32"):
+        expert_mlp(x, w13, w2.float(), expert_ids, weights)
+    with pytest.raises(DataError, match="w13 is on meta"):
+        expert_mlp(x, w13.to("meta"), w2, expert_ids, weights)
+    with pytest.raises(DataError, match=r"w13 has shape \(5, 79, 24\); allowed: \(5, 80, 24\)"):
+        expert_mlp(x, w13[:, :-1], w2, expert_ids, weights)
+    # These shapes are checked by jaxtyping too, but only in tests.
+    unchecked = inspect.unwrap(expert_mlp)
+    with pytest.raises(DataError, match=r"x has shape \(6, 23\)"):
+        unchecked(x[:, :-1], w13, w2, expert_ids, weights)
+    with pytest.raises(DataError, match=r"expert_ids has shape \(5, 2\)"):
+        unchecked(x, w13, w2, expert_ids[:5], weights[:5])
+    with pytest.raises(DataError, match=r"weights has shape \(6, 1\)"):
+        unchecked(x, w13, w2, expert_ids, weights[:, :1])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("num_tokens", "per_token", "width", "inner", "num_experts"),
+    [(1, 1, 64, 96, 4), (37, 2, 24, 40, 5), (1000, 2, 512, 704, 32), (513, 3, 200, 104, 8)],
+)
+def test_on_the_gpu_every_type_is_within_its_rounding(
+    num_tokens: int, per_token: int, width: int, inner: int, num_experts: int, dtype: torch.dtype
+) -> None:
+    inputs, expert_ids = wide_case(num_tokens, per_token, width=width, inner=inner, num_experts=num_experts)
+    inputs, expert_ids = tuple(t.to("cuda", dtype) for t in inputs), expert_ids.cuda()
+    cotangent = draw(num_tokens, width, seed=8).detach().to("cuda", dtype)
+    exact = output_and_gradients(tuple(t.double() for t in inputs), expert_ids, cotangent.double())
+    first, second = (output_and_gradients(inputs, expert_ids, cotangent) for _ in range(2))
+    for ours, again, reference in zip(first, second, exact, strict=True):
+        assert torch.equal(ours, again), "two runs differ"
+        assert relative_error(ours, reference) < (3e-6 if dtype == torch.float32 else 1.5e-2)
+    assert not first[2][1].any()
+    assert not first[3][1].any()
+
+
+@pytest.mark.gpu
+def test_on_the_gpu_the_grouped_path_never_waits_for_the_device() -> None:
+    inputs, expert_ids = wide_case(64, 2, width=64, inner=96)
+    inputs, expert_ids = tuple(t.cuda().bfloat16() for t in inputs), expert_ids.cuda()
+    cotangent = torch.ones(64, 64, device="cuda", dtype=torch.bfloat16)
+    output_and_gradients(inputs, expert_ids, cotangent)
+    with warnings.catch_warnings():
+        # That this mode is a prototype and may miss some.
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            output_and_gradients(inputs, expert_ids, cotangent)
+            count_tokens(expert_ids, 5)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+def test_on_the_gpu_widths_that_cannot_be_grouped_say_so() -> None:
+    inputs, expert_ids = wide_case(9, 2, width=20, inner=40)
+    inputs = tuple(t.cuda().bfloat16() for t in inputs)
+    with pytest.warns(UserWarning, match=r"\(20, 40\)"):
+        expert_mlp(*inputs[:3], expert_ids.cuda(), inputs[3])

@@ -1,8 +1,11 @@
-"""`spread` and `collect_rows`: values, zeros, and that each is the other's gradient."""
+"""Rows moved about: values, zeros, and that `spread` and `collect_rows` are each other's gradient."""
 
+import pytest
 import torch
+from torch import Tensor
 
-from fulmen.kernels.ragged import collect_rows, spread
+from fulmen.kernels.ragged import collect_rows, permute_rows, spread, sum_copies, take_copies
+from fulmen.kernels.ragged_triton import BLOCK_MAX, gather_sum
 
 CELLS = torch.tensor([6, 0, 3, 2])
 
@@ -63,3 +66,46 @@ def test_cells_of_nan_that_are_not_collected_leave_no_trace() -> None:
 def test_strided_rows_are_read_right() -> None:
     x = draw(3, 4).T
     assert torch.equal(spread(x, CELLS, 8)[CELLS], x)
+
+
+def copies_case(num_rows: int, num_copies: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns rows in float64, a permutation of their copies, and its inverse."""
+    generator = torch.Generator().manual_seed(num_rows)
+    order = torch.randperm(num_rows * num_copies, generator=generator)
+    return torch.randn(num_rows, width, dtype=torch.float64, generator=generator), order, order.argsort()
+
+
+@pytest.mark.parametrize(("num_rows", "num_copies", "width"), [(1, 1, 1), (4, 3, 5), (7, 2, 6)])
+def test_copies_are_taken_and_summed_as_torchs_indexing_does(num_rows: int, num_copies: int, width: int) -> None:
+    x, order, inverse = copies_case(num_rows, num_copies, width)
+    x.requires_grad_()
+    copies = x.repeat_interleave(num_copies, 0)[order]
+    assert torch.equal(take_copies(x, order, inverse, num_copies), copies)
+    y = torch.randn(num_rows * num_copies, width, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    sums = y[inverse].unflatten(0, (num_rows, num_copies)).sum(1)
+    torch.testing.assert_close(sum_copies(y, order, inverse, num_copies), sums, rtol=1e-14, atol=1e-14)
+    assert torch.autograd.gradcheck(lambda t: take_copies(t, order, inverse, num_copies), (x,))
+    assert torch.autograd.gradcheck(lambda t: sum_copies(t, order, inverse, num_copies), (y.requires_grad_(),))
+    assert torch.autograd.gradcheck(lambda t: permute_rows(t, order, inverse), (y,))
+
+
+@pytest.mark.parametrize(("num_rows", "num_copies", "width"), [(1, 1, 1), (4, 3, 96), (3, 2, BLOCK_MAX + 8)])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="runs under the interpreter")
+def test_the_triton_kernel_sums_gathered_rows(num_rows: int, num_copies: int, width: int) -> None:
+    _, order, _ = copies_case(num_rows, num_copies, width)
+    x = torch.randn(num_rows * num_copies, width + 7, generator=torch.Generator().manual_seed(2))
+    x[:, width:] = torch.nan
+    exact = x[:, :width].double()[order].unflatten(0, (num_rows, num_copies)).sum(1)
+    torch.testing.assert_close(gather_sum(x[:, :width], order, num_copies).double(), exact, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("num_rows", "num_copies", "width"), [(1, 1, 1), (1000, 2, 2056), (7, 3, 96)])
+def test_on_the_gpu_gathered_rows_are_summed_in_float32(
+    num_rows: int, num_copies: int, width: int, dtype: torch.dtype
+) -> None:
+    _, order, inverse = (t.cuda() for t in copies_case(num_rows, num_copies, width))
+    x = torch.randn(num_rows * num_copies, width, device="cuda").to(dtype)
+    exact = x.double()[inverse].unflatten(0, (num_rows, num_copies)).sum(1)
+    torch.testing.assert_close(sum_copies(x, order, inverse, num_copies).double(), exact, rtol=4e-3, atol=1e-6)

@@ -1,24 +1,37 @@
 """Lightning attention: one public function, several implementations behind it.
 
-`naive` is the recurrence (any dtype, the oracle), `chunk` the block form in torch (differentiable, any device).
+`naive` is the recurrence (any dtype, the oracle), `chunk` the block form in torch (differentiable, any device),
+`triton` the kernels for CUDA (bfloat16, heads of width 64 and 128). Nothing above this folder knows which of them ran.
 Derivation in README.md beside this file. Source: MiniMax-01 (arXiv 2501.08313), section 2.2.
 """
 
 import math
+import warnings
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fulmen.errors import ConfigError, DataError
+from fulmen.errors import ConfigError
+from fulmen.kernels.lightning.checks import check_inputs, check_states, document_borders
 from fulmen.kernels.lightning.chunk import chunk_lightning
 from fulmen.kernels.lightning.decode import lightning_decode
 from fulmen.kernels.lightning.naive import naive_lightning
+from fulmen.kernels.lightning.plan import CHUNK, bounds, host_values
+from fulmen.kernels.lightning.pool import Extension, LightningPool, decode_pool, extend_pool, plan_extension
 
-__all__ = ["Backend", "LightningOutput", "lightning_attention", "lightning_decode", "slopes"]
+__all__ = [
+    "CHUNK", "Backend", "Extension", "LightningOutput", "LightningPool", "decode_pool", "extend_pool",
+    "lightning_attention", "lightning_decode", "plan_extension", "slopes",
+]  # fmt: skip
 
-Backend = Literal["naive", "chunk"]
+Backend = Literal["naive", "chunk", "triton"]
+
+TRITON_WIDTHS = (64, 128)
+SLOPE_MAX = 1.25
+"""Above it 1 / b_j of the kernels' tables, up to e^(63 s), leaves float32. Every slope of the family is below 1."""
 
 
 class LightningOutput(NamedTuple):
@@ -53,32 +66,63 @@ def lightning_attention(
     initial_state: Float[Tensor, "N H K V"] | None = None,
     cu_seqlens: Int[Tensor, "N1"] | None = None,
     output_final_state: bool = False,
+    is_invariant: bool = False,
     backend: Backend | None = None,
 ) -> LightningOutput:
     """Returns o_t = q_t S_t with S_t = e^-s S_(t-1) + k_t v_t^T (no scale, no denominator), and the last S.
 
     Packed documents: B = 1 and `cu_seqlens` int64 `[N + 1]` from 0 to T, strictly increasing; one state per document.
     Dense rows: N = B. States are float32 (float64 for float64 inputs). Gradients reach q, k, v and `initial_state`.
+    `is_invariant`: the kernels cut no document into segments, so a document's result does not depend on its batch or
+    on the number of processors, bit by bit. Views of one projection are read in place.
 
-    Raises: DataError when `cu_seqlens` does not partition the tokens; ConfigError for an unknown backend.
-    Cost: 4KV + 2C(K + V) multiply-adds per token and head in chunks of C = 64.
+    Raises: ConfigError for shapes, dtypes, devices, borders or slopes that do not fit, or an unknown backend.
+    Cost: 4KV + 2C(K + V) multiply-adds per token and head in chunks of C; on CUDA 8 D bytes per token and head.
     """
-    batch, length = q.shape[:2]
-    if batch * length == 0:
-        raise DataError(f"lightning_attention: B = {batch}, T = {length}; allowed: at least one token")
-    if cu_seqlens is None:
-        cu_seqlens = torch.arange(0, (batch + 1) * length, length, device=q.device)
-    elif batch != 1:
-        raise DataError(f"lightning_attention: cu_seqlens with B = {batch}; packed documents need B = 1")
-    elif cu_seqlens[0] != 0 or cu_seqlens[-1] != length or bool((cu_seqlens.diff() < 1).any()):
-        raise DataError(
-            f"lightning_attention: cu_seqlens {cu_seqlens.tolist()} must rise strictly from 0 to T = {length}"
+    check_inputs(q, k, v, slope, num_axes=4)
+    batch, length, num_heads, width = q.shape
+    borders = document_borders(cu_seqlens, batch, length)
+    if initial_state is not None:
+        check_states("initial_state", initial_state, (len(borders) - 1, num_heads, width, v.shape[-1]), v)
+    if backend not in (None, "naive", "chunk", "triton"):
+        raise ConfigError(f"backend={backend!r}; allowed: None, 'naive', 'chunk', 'triton'")
+    obstacle = triton_obstacle(q, v, slope)
+    if backend == "triton" and obstacle is not None:
+        raise ConfigError(f"backend='triton' with {obstacle}")
+    if backend == "triton" or (backend is None and obstacle is None):
+        from fulmen.kernels.lightning.scan import triton_lightning
+
+        output, state = triton_lightning(
+            q, k, v, slope, borders, initial_state, output_final_state=output_final_state, is_invariant=is_invariant
         )
-    num_documents = len(cu_seqlens) - 1
-    if initial_state is not None and initial_state.shape[0] != num_documents:
-        raise DataError(f"lightning_attention: {initial_state.shape[0]} initial states for {num_documents} documents")
-    if backend not in (None, "naive", "chunk"):
-        raise ConfigError(f"backend={backend!r}; allowed: None, 'naive', 'chunk'")
+        return LightningOutput(output, state)
+    if q.is_cuda and backend is None:
+        say_once(f"lightning_attention runs in plain torch: {obstacle}")
+    if cu_seqlens is None:
+        cu_seqlens = torch.tensor(borders, device=q.device)
     run = naive_lightning if backend == "naive" else chunk_lightning
     output, state = run(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), slope, cu_seqlens, initial_state)
     return LightningOutput(output.unflatten(0, (batch, length)).to(v.dtype), state if output_final_state else None)
+
+
+def triton_obstacle(q: Tensor, v: Tensor, slope: Tensor) -> str | None:
+    """Returns what keeps these inputs from the Triton kernels, with what is allowed; None if nothing does."""
+    width = q.shape[-1]
+    if not q.is_cuda:
+        return f"tensors on {q.device}; allowed: a CUDA device"
+    if q.dtype != torch.bfloat16:
+        return f"dtype {q.dtype}; allowed: torch.bfloat16"
+    if width != v.shape[-1] or width not in TRITON_WIDTHS:
+        return f"head widths K = {width}, V = {v.shape[-1]}; allowed: K = V in {TRITON_WIDTHS}"
+    fastest = bounds(host_values(slope))[1]
+    if fastest > SLOPE_MAX:
+        return f"a slope of {fastest:.3g}; allowed: at most {SLOPE_MAX}"
+    if slope.dtype != torch.float32:
+        return f"slopes of dtype {slope.dtype}; allowed: torch.float32"
+    return None
+
+
+@lru_cache
+def say_once(message: str) -> None:
+    """Warns of a slower path the first time it is taken."""
+    warnings.warn(message, stacklevel=3)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fulmen.kernels.lightning import lightning_attention, lightning_decode, slopes
+from fulmen.kernels.norm_gate import norm_gate
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
 
@@ -74,7 +75,8 @@ class LightningMixer(nn.Module):
                 assert final is not None, "a final state was asked for"
                 state.copy_(final)
                 output = output[0]
-        return self.out_proj(torch.sigmoid(self.output_gate(x)) * self.norm(output.flatten(-2)))
+        assert self.norm.eps is not None, "the norm is made with an eps"
+        return self.out_proj(norm_gate(output.flatten(-2), self.output_gate(x), self.norm.weight, eps=self.norm.eps))
 
 
 def xavier_(weight: Tensor, fan_in: int, fan_out: int, gain: float, generator: torch.Generator) -> None:
