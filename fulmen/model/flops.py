@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fulmen.errors import ConfigError
-from fulmen.model.config import PRESETS, ModelConfig
+from fulmen.model.config import PRESETS, SIBLINGS, ModelConfig
 
 Convention = Literal["paper", "exact-naive", "exact-absorbed", "full-pairs"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
+SHAPES: dict[str, ModelConfig] = PRESETS | SIBLINGS
 PAPER_SHAPES = ("m1_456b", "deepseek_r1", "qwen3_235b")
 H100_BF16_FLOPS = 989e12
 """Dense bfloat16 peak of one H100, per second."""
@@ -55,7 +56,7 @@ def _paper_cost(config: ModelConfig) -> GenerationCost:
     Router gates are left out; QK^T is halved for causality, PV is not; R1 has 61 expert layers besides its 3 dense
     ones; M1 has 72 lightning and 8 softmax layers, and a lightning layer costs 2 (H D)^2 beside its projections.
     """
-    if config not in [PRESETS[name] for name in PAPER_SHAPES]:
+    if config not in [SHAPES[name] for name in PAPER_SHAPES]:
         raise ConfigError(f"convention='paper' for another shape; allowed: {', '.join(PAPER_SHAPES)}")
     inner = config.num_heads * config.head_dim
     num_softmax = config.num_layers

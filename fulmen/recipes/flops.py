@@ -14,8 +14,7 @@ from rich.table import Table
 from fulmen.errors import ConfigError
 from fulmen.model import ModelConfig
 from fulmen.model.checkpoint import load_model
-from fulmen.model.config import PRESETS
-from fulmen.model.flops import PAPER_SHAPES, Convention, decode_bytes, generation_cost, training_flops
+from fulmen.model.flops import PAPER_SHAPES, SHAPES, Convention, decode_bytes, generation_cost, training_flops
 from fulmen.run import write_json
 
 LENGTHS = (8_192, 32_768, 65_536, 102_400, 131_072, 1_048_576)
@@ -73,10 +72,10 @@ def shape_of(name: str) -> ModelConfig:
 
     Raises: ConfigError when it is neither.
     """
-    if name in PRESETS:
-        return PRESETS[name]
+    if name in SHAPES:
+        return SHAPES[name]
     if not Path(name).is_dir():
-        raise ConfigError(f"models={name!r}; allowed: a checkpoint's folder, or {', '.join(PRESETS)}")
+        raise ConfigError(f"models={name!r}; allowed: a checkpoint's folder, or {', '.join(SHAPES)}")
     return load_model(name, device="meta").config
 
 

@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from fulmen import cli
 from fulmen.model import PRESETS, Model, ModelConfig
 from fulmen.model.checkpoint import save_model
-from fulmen.model.flops import Convention, decode_bytes, generation_cost, mfu, touched_weights, training_flops
+from fulmen.model.flops import SHAPES, Convention, decode_bytes, generation_cost, mfu, touched_weights, training_flops
 
-R1, QWEN3, M1 = (PRESETS[name] for name in ("deepseek_r1", "qwen3_235b", "m1_456b"))
+R1, QWEN3, M1 = (SHAPES[name] for name in ("deepseek_r1", "qwen3_235b", "m1_456b"))
 MODELS = (R1, QWEN3, M1)
 COSTS: dict[Convention, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
     "paper": ((75_414_503_424, 43_036_704_768, 104_530_968_576), (3_497_984, 2_310_144, 196_608)),
@@ -140,7 +140,7 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
     assert "m1_456b" in capsys.readouterr().out
     rows = json.loads((tmp_path / "f.json").read_text())["rows"]
     assert {row["model"]: row["flops"] for row in rows} == {
-        name: generation_cost(PRESETS[name], "paper").flops(65_536) for name in ("m1_456b", "deepseek_r1", "qwen3_235b")
+        name: generation_cost(SHAPES[name], "paper").flops(65_536) for name in ("m1_456b", "deepseek_r1", "qwen3_235b")
     }
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     config = PRESETS["tiny"].replace(num_layers=2, hidden_size=16, head_dim=8, intermediate_size=8)
