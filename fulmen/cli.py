@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from fulmen.errors import FulmenError
-from fulmen.recipes import demo, evaluate, generate, rl, sft
+from fulmen.recipes import convert, demo, evaluate, export, flops, generate, hybridise, import_model, rl, sft
 from fulmen.run import Stopped
 
 MAINS: dict[type, Callable[[Any, Console], None]] = {
@@ -18,6 +18,11 @@ MAINS: dict[type, Callable[[Any, Console], None]] = {
     rl.Args: rl.main,
     evaluate.Args: evaluate.main,
     generate.Args: generate.main,
+    import_model.Args: import_model.main,
+    flops.Args: flops.main,
+    convert.Args: convert.main,
+    hybridise.Args: hybridise.main,
+    export.Args: export.main,
 }
 
 Command = (
@@ -26,6 +31,11 @@ Command = (
     | Annotated[rl.Args, tyro.conf.subcommand("rl")]
     | Annotated[evaluate.Args, tyro.conf.subcommand("eval")]
     | Annotated[generate.Args, tyro.conf.subcommand("generate")]
+    | Annotated[import_model.Args, tyro.conf.subcommand("import")]
+    | Annotated[export.Args, tyro.conf.subcommand("export")]
+    | Annotated[convert.Args, tyro.conf.subcommand("convert")]
+    | Annotated[hybridise.Args, tyro.conf.subcommand("hybridise")]
+    | Annotated[flops.Args, tyro.conf.subcommand("flops")]
 )
 
 
@@ -42,3 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     except (Stopped, KeyboardInterrupt):
         errors.print("fulmen: stopped; the same command goes on from the last step")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

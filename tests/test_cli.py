@@ -27,7 +27,9 @@ def failure(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["demo", "sft", "rl", "eval", "generate"])
+@pytest.mark.parametrize(
+    "command", ["demo", "sft", "rl", "eval", "generate", "import", "export", "convert", "hybridise", "flops"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])

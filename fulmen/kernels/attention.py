@@ -2,7 +2,7 @@
 
 The products are torch's scaled_dot_product_attention; this file only lays the data out for it.
 Axes: `T` tokens of all documents, `N` documents or rows, `L` longest document, `S` cache length, `H` query heads,
-`J` key/value heads, `D` head width.
+`J` key/value heads, `D` head width of queries and keys, `V` of values.
 """
 
 import torch
@@ -16,10 +16,12 @@ from fulmen.kernels.ragged import collect_rows, spread
 def packed_attention(
     q: Float[Tensor, "T H D"],
     k: Float[Tensor, "T J D"],
-    v: Float[Tensor, "T J D"],
+    v: Float[Tensor, "T J V"],
     cu_seqlens: Int[Tensor, "N1"],
-) -> Float[Tensor, "T H D"]:
-    """Returns softmax(q k^T / sqrt(D)) v, causal, inside each document. Differentiable.
+    *,
+    scale: float | None = None,
+) -> Float[Tensor, "T H V"]:
+    """Returns softmax(scale q k^T) v, causal, inside each document; scale None is 1 / sqrt(D). Differentiable.
 
     Documents become rows of one right-padded batch: causality keeps padding, which comes last, out of every real row.
     """
@@ -27,17 +29,21 @@ def packed_attention(
     q_NHLD, k_NJLD, v_NJLD = (
         spread(x, cell_T, shape[0] * shape[1]).unflatten(0, shape).transpose(1, 2) for x in (q, k, v)
     )
-    output = F.scaled_dot_product_attention(q_NHLD, k_NJLD, v_NJLD, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
+    output = F.scaled_dot_product_attention(
+        q_NHLD, k_NJLD, v_NJLD, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+    )
     return collect_rows(output.transpose(1, 2).flatten(0, 1), cell_T)
 
 
 def cached_attention(
     q: Float[Tensor, "T H D"],
     keys: Float[Tensor, "N J S D"],
-    values: Float[Tensor, "N J S D"],
+    values: Float[Tensor, "N J S V"],
     positions_T: Int[Tensor, "T"],
     cu_seqlens: Int[Tensor, "N1"],
-) -> Float[Tensor, "T H D"]:
+    *,
+    scale: float | None = None,
+) -> Float[Tensor, "T H V"]:
     """Returns attention of new tokens over the cache, whose rows already hold the new keys and values.
 
     `positions_T` is each token's position in its row: it sees cache entries 0..position. Query heads that share a
@@ -50,7 +56,7 @@ def cached_attention(
     position_N_L = spread(positions_T, cell_T, num_cells).unflatten(0, shape)
     visible_N_L_S = torch.arange(length, device=q.device) <= position_N_L[..., None]
     mask = visible_N_L_S[:, None].repeat(1, 1, q_NJGLD.shape[2], 1)
-    output = F.scaled_dot_product_attention(q_NJGLD.flatten(2, 3), keys, values, attn_mask=mask)
+    output = F.scaled_dot_product_attention(q_NJGLD.flatten(2, 3), keys, values, attn_mask=mask, scale=scale)
     output = output.unflatten(2, q_NJGLD.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3).flatten(0, 1)
     return collect_rows(output, cell_T)
 

@@ -1,5 +1,6 @@
 """What decoding remembers: a fixed state per lightning layer, keys and values per softmax layer.
 
+Latent attention keeps one latent and one rotated key for all its heads: they lie in the keys, and values are empty.
 Rows in use form a prefix, so every part of the engine works on slices of one storage, never on gathered copies.
 Axes: `M` lightning layers, `W` softmax layers, `R` rows, `H`/`J` heads, `K`/`V`/`D` widths, `S` longest row.
 """
@@ -37,11 +38,15 @@ class Cache:
         state_dtype = torch.promote_types(dtype, torch.float32)
         num_lightning = config.num_lightning_layers
         state = (num_lightning, num_rows, config.num_heads, config.head_dim, config.head_dim)
-        kv = (config.num_layers - num_lightning, num_rows, config.num_kv_heads, max_length, config.head_dim)
+        kv = (config.num_layers - num_lightning, num_rows, config.num_kv_heads, max_length)
+        key_width = value_width = config.head_dim
+        if config.mla is not None:
+            kv = (*kv[:2], 1, max_length)
+            key_width, value_width = config.mla.kv_rank + config.mla.rope_dim, 0
         return cls(
             states_M_R_H_K_V=torch.zeros(state, dtype=state_dtype, device=device),
-            keys_W_R_J_S_D=torch.zeros(kv, dtype=dtype, device=device),
-            values_W_R_J_S_D=torch.zeros(kv, dtype=dtype, device=device),
+            keys_W_R_J_S_D=torch.zeros(*kv, key_width, dtype=dtype, device=device),
+            values_W_R_J_S_D=torch.zeros(*kv, value_width, dtype=dtype, device=device),
             lengths_R=torch.zeros(num_rows, dtype=torch.int64, device=device),
         )
 

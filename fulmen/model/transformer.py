@@ -1,6 +1,7 @@
-"""The decoder: embedding, blocks with DeepNorm residuals, final norm, head.
+"""The decoder: embedding, blocks, final norm, head; one definition for every family of checkpoints.
 
-Axes: `B` rows, `T` tokens, `D` model width, `V` vocabulary, `L` layers, `A` experts per token.
+Axes: `B` rows, `T` tokens, `D` model width, `V` vocabulary, `L` expert layers, `A` experts per token,
+`E` experts.
 """
 
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from torch import Tensor, nn
 
 from fulmen.errors import DataError
 from fulmen.kernels.logprob import head_logits
+from fulmen.model.block import Block
 from fulmen.model.cache import Cache
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout, make_layout
-from fulmen.model.mixers.lightning import LightningMixer
-from fulmen.model.mixers.softmax import SoftmaxMixer
-from fulmen.model.moe import MoE, Routing
+from fulmen.model.moe import Routing
+from fulmen.model.mtp import MtpModule, shift
 
 
 class Hidden(NamedTuple):
@@ -28,7 +29,11 @@ class Hidden(NamedTuple):
     expert_ids: Tensor
     """int64 `[B, T, L * A]`: experts of each token, layer by layer."""
     balance_loss: Tensor
-    """Mean over layers of the router's balance loss; 1 when balanced."""
+    """Mean over expert layers of the router's balance loss; 1 when balanced, 0 without experts."""
+    loads: Tensor
+    """int64 `[L, E]`, tokens that each expert got; rows of MTP modules, if they ran, come last."""
+    mtp: tuple[Tensor, ...] = ()
+    """Of each MTP module, `[B, T, D]` ready for the head; module k's last k places of a document mean nothing."""
 
 
 class ModelOutput(NamedTuple):
@@ -40,35 +45,14 @@ class ModelOutput(NamedTuple):
     """int64 `[B, T, L * A]`."""
 
 
-class Block(nn.Module):
-    """u = norm(h), h = alpha u + beta mixer(u); w = norm(h), h = alpha w + beta moe(w).
-
-    The residual is the **normed** input. Source: the released MiniMax-Text-01 code with `postnorm` true.
-    """
-
-    def __init__(self, config: ModelConfig, layer: int, cache_index: int) -> None:
-        super().__init__()
-        self.alpha, self.beta = config.alpha, config.residual_beta
-        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        mixer = LightningMixer if config.mixer(layer) == "L" else SoftmaxMixer
-        self.self_attn = mixer(config, layer, cache_index)
-        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.block_sparse_moe = MoE(config)
-
-    def forward(self, hidden: Tensor, layout: Layout, expert_ids: Tensor | None) -> tuple[Tensor, Routing]:
-        """Returns the block's output `[T, D]` and where its tokens were routed."""
-        normed = self.input_layernorm(hidden)
-        hidden = self.alpha * normed + self.beta * self.self_attn(normed, layout)
-        normed = self.post_attention_layernorm(hidden)
-        output, routing = self.block_sparse_moe(normed, expert_ids)
-        return self.alpha * normed + self.beta * output, routing
-
-
 class Model(nn.Module):
     """Hybrid lightning-attention decoder; the same modules train, sample and serve.
 
     `Model(config)` has random weights drawn from `seed`; under `torch.device("meta")` none are drawn.
+    A tied head is the embedding module itself under a second name, so it is one parameter in every list.
     """
+
+    lm_head: nn.Linear | nn.Embedding
 
     def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
         super().__init__()
@@ -77,23 +61,32 @@ class Model(nn.Module):
         kinds = [config.mixer(layer) for layer in range(config.num_layers)]
         self.layers = nn.ModuleList(Block(config, layer, kinds[:layer].count(kind)) for layer, kind in enumerate(kinds))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tied_head:
+            self.__dict__["lm_head"] = self.embed_tokens
+        else:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.mtp = nn.ModuleList(MtpModule(config) for _ in range(config.mtp_depth))
         if self.lm_head.weight.device.type != "meta":
             self.init_weights(seed)
 
     def init_weights(self, seed: int) -> None:
-        """Draws all weights: DeepNorm's Xavier with gain (8 L)^(-1/4) on v, output and experts (MiniMax-01, 2.2)."""
+        """Draws all weights: DeepNorm's Xavier with gain (8 L)^(-1/4) on v, output and experts (MiniMax-01, 2.2).
+
+        A plain residual takes (2 L)^(-1/2) in its place: then the branches together add about as much as the input.
+        """
         generator = torch.Generator(device=self.lm_head.weight.device).manual_seed(seed)
-        gain = (8 * self.config.num_layers) ** -0.25
+        is_normed, num_layers = self.config.residual == "normed", self.config.num_layers
+        gain = (8 * num_layers) ** -0.25 if is_normed else (2 * num_layers) ** -0.5
         with torch.no_grad():
             self.embed_tokens.weight.normal_(0.0, 0.02, generator=generator)
-            self.lm_head.weight.normal_(0.0, 0.02, generator=generator)
+            if not self.config.tied_head:
+                self.lm_head.weight.normal_(0.0, 0.02, generator=generator)
             nn.init.ones_(self.norm.weight)
             for block in self.blocks():
-                nn.init.ones_(block.input_layernorm.weight)
-                nn.init.ones_(block.post_attention_layernorm.weight)
-                block.self_attn.init_weights(gain, generator)
-                block.block_sparse_moe.init_weights(gain, generator)
+                block.init_weights(gain, generator)
+            for module in self.mtp:
+                assert isinstance(module, MtpModule), "the list holds MTP modules only"
+                module.init_weights(gain, generator)
 
     def blocks(self) -> Iterator[Block]:
         """Yields the blocks, first layer first."""
@@ -108,31 +101,71 @@ class Model(nn.Module):
         cu_seqlens: Int[Tensor, "N1"] | None = None,
         cache: Cache | None = None,
         expert_ids: Int[Tensor, "B T LA"] | None = None,
+        with_mtp: bool = False,
     ) -> Hidden:
         """Returns hidden states ready for the head.
 
         `cu_seqlens` packs documents into B = 1. `cache` has one row per row or document: its tokens are continued
-        and it is updated. `expert_ids` replays a recorded routing.
+        and it is updated. `expert_ids` replays a recorded routing. `with_mtp` runs the MTP modules too.
 
         Raises: DataError when shapes, documents and cache rows do not fit together.
         """
         layout = make_layout(token_ids, cu_seqlens, cache)
-        routes = self.config.num_layers * self.config.num_experts_per_token
+        routes = self.config.num_routes
         if expert_ids is not None and expert_ids.shape != (*token_ids.shape, routes):
             raise DataError(f"expert_ids {list(expert_ids.shape)}; allowed: {[*token_ids.shape, routes]}")
+        if with_mtp and cache is not None:
+            raise DataError("with_mtp=True with a cache; allowed: MTP modules in full forward passes only")
         hidden = self.embed_tokens(token_ids.flatten())
-        replay = None if expert_ids is None else expert_ids.flatten(0, 1).long().chunk(self.config.num_layers, dim=-1)
+        replay = None
+        if expert_ids is not None:
+            replay = iter(expert_ids.flatten(0, 1).long().split(self.config.num_experts_per_token, dim=-1))
         routings: list[Routing] = []
-        for layer, block in enumerate(self.layers):
-            hidden, routing = block(hidden, layout, None if replay is None else replay[layer])
-            routings.append(routing)
+        for block in self.blocks():
+            hidden, routing = block(hidden, layout, next(replay) if replay and block.has_experts else None)
+            routings += [] if routing is None else [routing]
         if cache is not None:
             cache.lengths_R.add_(layout.cu_seqlens.diff())
+        num_main = len(routings)
+        ahead, mtp_routings = self._run_mtp(hidden, token_ids.flatten(), layout) if with_mtp else ((), [])
+        routings += mtp_routings
         return Hidden(
             hidden=self.norm(hidden).unflatten(0, token_ids.shape),
-            expert_ids=torch.cat([r.expert_ids for r in routings], dim=-1).unflatten(0, token_ids.shape),
-            balance_loss=torch.stack([r.balance_loss for r in routings]).mean(),
+            expert_ids=(
+                torch.cat([r.expert_ids for r in routings[:num_main]], dim=-1)
+                if num_main
+                else token_ids.new_empty(token_ids.numel(), 0)
+            ).unflatten(0, token_ids.shape),
+            balance_loss=torch.stack([r.balance_loss for r in routings]).mean() if routings else hidden.new_zeros(()),
+            loads=torch.stack([r.load_E for r in routings]) if routings else token_ids.new_empty(0, 0),
+            mtp=tuple(x.unflatten(0, token_ids.shape) for x in ahead),
         )
+
+    def _run_mtp(self, hidden: Tensor, token_ids_T: Tensor, layout: Layout) -> tuple[tuple[Tensor, ...], list[Routing]]:
+        """Returns what each MTP module hands the head, and the routings of those that have experts."""
+        outputs: list[Tensor] = []
+        routings: list[Routing] = []
+        for depth, module in enumerate(self.mtp, start=1):
+            assert isinstance(module, MtpModule), "the list holds MTP modules only"
+            shifted, _ = shift(token_ids_T, layout.cu_seqlens, depth)
+            hidden, routing = module(hidden, self.embed_tokens(shifted), layout)
+            outputs.append(module.norm(hidden))
+            routings += [] if routing is None else [routing]
+        return tuple(outputs), routings
+
+    @torch.no_grad()
+    def update_router_bias(self, loads: Int[Tensor, "L E"], *, rate: float) -> None:
+        """Moves each router's bias by `rate` up where its expert got less than the mean load, down where more.
+
+        `loads` are those of the whole optimizer step, summed over micro-batches and ranks, rows as in `Hidden`;
+        without the rows of MTP modules their routers stay as they are. Source: DeepSeek-V3, 2.1.2.
+        """
+        modules = [module.block for module in self.mtp if isinstance(module, MtpModule)]
+        routers = [block.block_sparse_moe.gate for block in (*self.blocks(), *modules) if block.has_experts]
+        assert len(loads) in (len(routers), self.config.num_expert_layers), "one row per router"
+        for router, load_E in zip(routers, loads.float(), strict=False):
+            if router.bias is not None:
+                router.bias.add_(rate * (load_E.mean() - load_E).sign())
 
     def forward(
         self,

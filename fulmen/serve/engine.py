@@ -129,7 +129,7 @@ class _Rows:
         self.cache = Cache.allocate(
             model.config, num_rows=num_rows, max_length=max_length, dtype=weight.dtype, device=self.device
         )
-        routes = model.config.num_layers * model.config.num_experts_per_token
+        routes = model.config.num_routes
         integers = {
             name: torch.zeros(num_rows, dtype=torch.int64, device=self.device)
             for name in ("request", "seed", "max_tokens", "window", "prompt_length", "num_tokens", "run", "last_token")

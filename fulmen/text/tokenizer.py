@@ -1,16 +1,18 @@
-"""Byte-level BPE through the `tokenizers` library, with the structural tokens of the chat dialect.
+"""Byte-level BPE through the `tokenizers` library, with the structural tokens of a chat dialect.
 
+The dialect is MiniMax-M1's where the vocabulary has its tokens, and otherwise that of the checkpoint's chat template.
 Digits and punctuation are tokens of their own, so that arithmetic and grids are seen character by character.
 Structural tokens are never produced from ordinary text: a user who types `</think>` gets characters.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from fulmen.errors import CheckpointError, ConfigError, DataError
+from fulmen.text.template import ChatTemplate, encode_rendered, special_tokens
 
 BEGIN_DOCUMENT = "<begin_of_document>"
 BEGIN_TURN = "<beginning_of_sentence>"
@@ -29,13 +31,21 @@ FILE_NAME = "tokenizer.json"
 
 
 class Tokenizer:
-    """A byte-level BPE and the ids of the structural tokens."""
+    """A byte-level BPE and the ids of the structural tokens; `template` is None in MiniMax-M1's dialect."""
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+    def __init__(self, backend: tokenizers.Tokenizer, *, template: ChatTemplate | None = None) -> None:
         found = {text: backend.token_to_id(text) for text in STRUCTURE}
         self.ids = {text: token_id for text, token_id in found.items() if token_id is not None}
-        if len(self.ids) < len(STRUCTURE):
-            raise DataError(f"tokenizer lacks the structural tokens {sorted(found.keys() - self.ids.keys())}")
+        self.template = None if len(self.ids) == len(STRUCTURE) else template
+        if self.template is not None:
+            self.ids = special_tokens(backend)
+            if self.template.tokens["eos_token"] not in self.ids:
+                raise DataError(f"tokenizer lacks the end token {self.template.tokens['eos_token']!r} of its template")
+        elif len(self.ids) < len(STRUCTURE):
+            raise DataError(
+                f"tokenizer has no chat template, and lacks the structural tokens "
+                f"{sorted(found.keys() - self.ids.keys())}"
+            )
         backend.encode_special_tokens = True
         self.backend = backend
 
@@ -73,14 +83,20 @@ class Tokenizer:
         Raises: CheckpointError when the file is missing or unreadable.
         """
         path = Path(folder) / FILE_NAME
+        template = ChatTemplate.load(Path(folder))
         try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)))
+            return cls(tokenizers.Tokenizer.from_file(str(path)), template=template)
         except Exception as error:  # the library raises bare Exception
             raise CheckpointError(f"{path}: no readable tokenizer ({error})") from error
 
     def save(self, folder: Path | str) -> None:
-        """Writes `tokenizer.json` into an existing folder."""
+        """Writes `tokenizer.json`, and the chat template if there is one, into an existing folder."""
+        # As other readers want it: structural tokens in a rendered template are to be found.
+        self.backend.encode_special_tokens = False
         self.backend.save(str(Path(folder) / FILE_NAME))
+        self.backend.encode_special_tokens = True
+        if self.template is not None:
+            self.template.save(Path(folder))
 
     @property
     def vocab_size(self) -> int:
@@ -90,7 +106,12 @@ class Tokenizer:
     @property
     def end_id(self) -> int:
         """Token that ends a turn."""
-        return self.ids[END_TURN]
+        return self.ids[END_TURN if self.template is None else self.template.tokens["eos_token"]]
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> list[int]:
+        """Returns the tokens of a conversation by the checkpoint's own template."""
+        assert self.template is not None, "the caller looks at `template` first"
+        return encode_rendered(self.backend, self.template, messages, add_generation_prompt=add_generation_prompt)
 
     def encode(self, text: str) -> list[int]:
         """Returns the tokens of ordinary text; structural tokens written out in it stay text.

@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from fulmen.errors import ConfigError, DataError
 from fulmen.kernels.logprob import token_logprobs
 from fulmen.model import Model
+from fulmen.model.flops import training_flops
+from fulmen.model.moe import max_violation
+from fulmen.model.mtp import shift
+from fulmen.model.transformer import Hidden
 from fulmen.train.muon import Muon
 from fulmen.train.optim import AdamW, tiny_gradient_frac
 from fulmen.types import Batch
@@ -61,6 +65,8 @@ class Trainer:
     """Holds a model and its optimizer; `step` turns a batch and a loss into one update.
 
     `clip_norm` bounds the norm of the whole gradient, `micro_batch_tokens` the tokens of one backward pass.
+    `mtp_coefficient` weighs the cross-entropy of the model's MTP modules (DeepSeek-V3: 0.3, later 0.1), and
+    `router_bias_rate` is the step of the routers' biases towards even load (DeepSeek-V3: 0.001).
     `vocab_size` is the tokenizer's where the head is padded beyond it: the engine never samples the padding, so
     probabilities that include it would be of another distribution.
 
@@ -74,6 +80,8 @@ class Trainer:
         *,
         clip_norm: float = 1.0,
         balance_coefficient: float = 0.0,
+        mtp_coefficient: float = 0.0,
+        router_bias_rate: float = 0.0,
         micro_batch_tokens: int = 4096,
         vocab_size: int | None = None,
     ) -> None:
@@ -82,6 +90,20 @@ class Trainer:
         for name, value, is_right, allowed in (
             ("clip_norm", clip_norm, clip_norm > 0, "above 0; inf switches clipping off"),
             ("balance_coefficient", balance_coefficient, balance_coefficient >= 0, "at least 0"),
+            ("mtp_coefficient", mtp_coefficient, mtp_coefficient >= 0, "at least 0"),
+            (
+                "mtp_coefficient",
+                mtp_coefficient,
+                not mtp_coefficient or model.config.mtp_depth,
+                "0 without MTP modules",
+            ),
+            ("router_bias_rate", router_bias_rate, router_bias_rate >= 0, "at least 0"),
+            (
+                "router_bias_rate",
+                router_bias_rate,
+                not router_bias_rate or model.config.router.has_bias,
+                "0 for routers without a bias",
+            ),
             ("micro_batch_tokens", micro_batch_tokens, micro_batch_tokens >= 1, "at least 1"),
             ("vocab_size", self.vocab_size, 1 <= self.vocab_size <= num_rows, f"from 1 to the head's {num_rows}"),
         ):
@@ -89,6 +111,7 @@ class Trainer:
                 raise ConfigError(f"{name}={value}; allowed: {allowed}")
         self.model, self.optimizer = model, optimizer
         self.clip_norm, self.balance_coefficient = clip_norm, balance_coefficient
+        self.mtp_coefficient, self.router_bias_rate = mtp_coefficient, router_bias_rate
         self.micro_batch_tokens = micro_batch_tokens
 
     def step(self, batch: Batch, loss: Loss, *, lr: float | None = None) -> StepResult:
@@ -104,14 +127,21 @@ class Trainer:
             self.optimizer.set_lr(lr)
         # An interrupted step may have left some.
         self.optimizer.zero_grad(set_to_none=True)
-        total_loss, balance = 0.0, 0.0
+        total_loss, balance, mtp = 0.0, 0.0, 0.0
+        loads: list[Tensor] = []
         tokens: dict[str, list[np.ndarray]] = defaultdict(list)
         for micro in split_batch(batch, self.micro_batch_tokens):
             share = len(micro.token_ids_T) / len(batch.token_ids_T)
-            output, micro_tokens, balance_loss = self._forward(micro, loss)
-            (output.loss + self.balance_coefficient * share * balance_loss).backward()
+            output, micro_tokens, encoded = self._forward(micro, loss)
+            total = output.loss + self.balance_coefficient * share * encoded.balance_loss
+            if encoded.mtp:
+                mtp_loss = self._mtp_loss(micro, encoded)
+                total = total + self.mtp_coefficient * mtp_loss
+                mtp += mtp_loss.item()
+            total.backward()
             total_loss += output.loss.item()
-            balance += share * balance_loss.item()
+            balance += share * encoded.balance_loss.item()
+            loads.append(encoded.loads)
             for name, values in micro_tokens.items():
                 tokens[name].append(values)
         parameters = list(self.model.parameters())
@@ -119,6 +149,9 @@ class Trainer:
         tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        loads_L_E = torch.stack(loads).sum(0)
+        if self.router_bias_rate:
+            self.model.update_router_bias(loads_L_E, rate=self.router_bias_rate)
         metrics = {
             "loss": total_loss,
             "balance_loss": balance,
@@ -126,10 +159,32 @@ class Trainer:
             "tiny_grad_frac": float(tiny),
             "lr": self.optimizer.lr,
             "num_tokens": float(len(batch.token_ids_T)),
+            "flops": float(training_flops(self.model.config, np.diff(batch.cu_seqlens).tolist())),
         }
+        if len(loads_L_E):
+            metrics["max_violation"] = float(max_violation(loads_L_E).mean())
+        if self.mtp_coefficient:
+            metrics["mtp_loss"] = mtp
         return StepResult(metrics=metrics, tokens={name: np.concatenate(parts) for name, parts in tokens.items()})
 
-    def _forward(self, micro: Batch, loss: Loss) -> tuple[LossOutput, dict[str, np.ndarray], Tensor]:
+    def _mtp_loss(self, micro: Batch, encoded: Hidden) -> Tensor:
+        """Returns the mean over MTP modules of their cross-entropy, weighted by tokens as the batch says."""
+        device = self.model.lm_head.weight.device
+        cu_seqlens = torch.from_numpy(micro.cu_seqlens).to(device)
+        targets_T, mask_T, weights_T = (
+            torch.from_numpy(x).to(device) for x in (micro.target_ids_T, micro.mask_T, micro.token_weights_T)
+        )
+        places_T = torch.arange(len(targets_T), device=device)
+        head = self.model.lm_head.weight[: self.vocab_size]
+        total = encoded.balance_loss.new_zeros(())
+        for depth, hidden in enumerate(encoded.mtp, start=1):
+            ahead_T, is_inside_T = shift(places_T, cu_seqlens, depth)
+            trained = (is_inside_T & mask_T[ahead_T]).nonzero().squeeze(1)
+            logprob, _ = token_logprobs(hidden[0, trained], head, targets_T[ahead_T[trained]])
+            total = total - (weights_T[ahead_T[trained]].to(logprob.dtype) * logprob).sum()
+        return total / len(encoded.mtp)
+
+    def _forward(self, micro: Batch, loss: Loss) -> tuple[LossOutput, dict[str, np.ndarray], Hidden]:
         device = self.model.lm_head.weight.device
         mask_T = torch.from_numpy(micro.mask_T).to(device)
         routes = micro.expert_ids_T_LK
@@ -137,6 +192,7 @@ class Trainer:
             torch.from_numpy(micro.token_ids_T)[None].to(device),
             cu_seqlens=torch.from_numpy(micro.cu_seqlens).to(device),
             expert_ids=None if routes is None else torch.from_numpy(routes)[None].to(device),
+            with_mtp=self.mtp_coefficient > 0,
         )
         trained = mask_T.nonzero().squeeze(1)
         targets_M = torch.from_numpy(micro.target_ids_T).to(device)[trained]
@@ -157,7 +213,7 @@ class Trainer:
         )
         quantities = {"target_ids": targets_M, "logprobs": detached, "entropy": entropy_M}
         quantities |= {name: values[0] for name, values in output.tokens.items()}
-        return output, {name: values.cpu().numpy() for name, values in quantities.items()}, encoded.balance_loss
+        return output, {name: values.cpu().numpy() for name, values in quantities.items()}, encoded
 
 
 def split_batch(batch: Batch, max_tokens: int) -> Iterator[Batch]:

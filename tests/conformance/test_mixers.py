@@ -13,15 +13,22 @@ from torch import Tensor, nn
 
 from fulmen.errors import DataError
 from fulmen.model import Cache, ModelConfig
+from fulmen.model.config import MlaShape
 from fulmen.model.layout import make_layout
 from fulmen.model.mixers.lightning import LightningMixer
+from fulmen.model.mixers.mla import MlaMixer
 from fulmen.model.mixers.softmax import SoftmaxMixer
+from fulmen.model.rope import RopeScaling
 
-MIXERS: dict[str, type[nn.Module]] = {
-    "L": LightningMixer,
-    "S": SoftmaxMixer,
+SCALING = RopeScaling(kind="yarn", factor=4.0, original_length=16, beta_fast=4.0, mscale=0.7, mscale_all_dim=1.0)
+MIXERS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
+    "L": (LightningMixer, {}),
+    "S": (SoftmaxMixer, {}),
+    "S with options": (SoftmaxMixer, {"qk_norm": True, "attention_bias": "qkvo", "rope_scaling": SCALING}),
+    "M": (MlaMixer, {"mla": MlaShape(kv_rank=6, rope_dim=4, value_dim=5, q_rank=7), "rope_scaling": SCALING}),
+    "M without query latent": (MlaMixer, {"mla": MlaShape(kv_rank=6, rope_dim=2, value_dim=8)}),
 }
-"""Letter of the mixer in `ModelConfig.mixers`, and its class."""
+"""The first letter is the mixer's in `ModelConfig.mixers`; its class, and fields of the config."""
 
 LENGTH = 40
 """Longer than a chunk of the lightning mixer (32)."""
@@ -61,11 +68,12 @@ class Bench:
 
 @pytest.fixture(params=list(MIXERS))
 def bench(request: pytest.FixtureRequest) -> Bench:
+    kind, options = MIXERS[request.param]
     config = ModelConfig(
         vocab_size=64, hidden_size=32, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8,
-        intermediate_size=16, num_experts=2, mixers=request.param, rope_theta=100.0,
+        intermediate_size=16, num_experts=2, mixers=request.param[0], rope_theta=100.0, **options,
     )  # fmt: skip
-    mixer: Any = MIXERS[request.param](config, LAYER, CACHE_INDEX)
+    mixer: Any = kind(config, LAYER, CACHE_INDEX)
     mixer.init_weights(1.0, torch.Generator().manual_seed(0))
     return Bench(config=config, mixer=mixer.double())
 
@@ -204,7 +212,9 @@ def test_bfloat16_decoding_follows_the_full_forward(bench: Bench) -> None:
     output = torch.cat([rounded(part, cache=cache) for part in x.split([100, *[1] * 100])])
     expected = rounded(x)
     assert output.dtype == torch.bfloat16
-    assert (output - expected).double().norm() / expected.double().norm() < 2e-3
+    # A latent mixer decodes by other products than it trains with; each rounds its own way.
+    bound = 5e-3 if bench.config.mla else 2e-3
+    assert (output - expected).double().norm() / expected.double().norm() < bound
 
 
 def test_a_layout_that_does_not_fit_is_refused(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Checkpoint folders: what comes back, what is refused and in which words, and that they are whole or not there."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -120,8 +121,7 @@ def test_every_preset_survives_the_config_file(tmp_path: Path) -> None:
     """Floats and None among the fields come back as they were; the weights of a small stand-in are refused last."""
     for name, config in PRESETS.items():
         save_model(Model(CONFIG), tmp_path / name)
-        record = {field: getattr(config, field) for field in vars(config)}
-        edit_config(tmp_path / name, **record)
+        edit_config(tmp_path / name, **dataclasses.asdict(config))
         assert "the config asks for" in refusal(tmp_path / name) or "are missing" in refusal(tmp_path / name)
 
 
@@ -190,19 +190,29 @@ def test_one_flipped_bit_is_found(folder: Path, name: str, place: int) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "llama"}, "model_type='llama', format=1; allowed: 'fulmen', 1"),
         ({"format": 2}, "model_type='fulmen', format=2; allowed: 'fulmen', 1"),
         ({"dropout": 0.1, "bias": 1}, "unknown fields ['bias', 'dropout'], missing fields []"),
         ({"num_layers": "3"}, "num_layers='3'; allowed: <class 'int'>"),
         ({"num_layers": True}, "num_layers=True; allowed: <class 'int'>"),
         ({"rotary_dim": 2.5}, "rotary_dim=2.5; allowed: int | None"),
         ({"num_layers": 0}, "num_layers=0; allowed: at least 1"),
-        ({"mixers": "LQ"}, "mixers='LQ'; allowed: a non-empty pattern of L (lightning) and S (softmax)"),
+        ({"mixers": "LQ"}, "mixers='LQ'; allowed: a non-empty pattern of L (lightning), S (softmax), M (latent)"),
+        ({"qk_norm": 1}, "qk_norm=1; allowed: <class 'bool'>"),
+        ({"residual": "odd"}, "residual='odd'; allowed: typing.Literal['normed', 'plain']"),
+        ({"router": {"score": "softmax", "depth": 2}}, "router: unknown fields ['depth'], missing fields []"),
+        ({"mla": {"kv_rank": 2}}, "mla: unknown fields [], missing fields ['rope_dim', 'value_dim']"),
     ],
 )
 def test_a_config_of_something_else_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:
     edit_config(folder, **changes)
     assert refusal(folder) == f"{folder / 'config.json'}: {message}"
+
+
+def test_a_checkpoint_of_an_unknown_family_is_refused(folder: Path) -> None:
+    edit_config(folder, model_type="gpt2")
+    message = refusal(folder)
+    assert message.startswith(f"{folder / 'config.json'}: architectures=[], model_type='gpt2'; allowed: MiniMaxM1")
+    assert "LlamaForCausalLM" in message
 
 
 def test_a_config_that_lacks_fields_is_refused(folder: Path) -> None:

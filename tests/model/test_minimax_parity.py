@@ -14,6 +14,8 @@ from torch import Tensor
 from fulmen.errors import CheckpointError, ConfigError
 from fulmen.model import PRESETS, Model, ModelConfig
 from fulmen.model.checkpoint.minimax import SIZES, from_transformers, to_transformers
+from fulmen.model.config import MlaShape, RouterShape
+from fulmen.model.rope import RopeScaling
 
 HALF = ModelConfig(
     vocab_size=64, hidden_size=32, num_layers=8, num_heads=2, num_kv_heads=1, head_dim=16,
@@ -234,4 +236,31 @@ def test_every_field_of_the_config_is_mapped() -> None:
     """A field added to ModelConfig must not silently be dropped by the export."""
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     mapped = {"mixers", "rotary_dim", "rope_theta", "residual_alpha", "residual_beta", "lightning_norm_eps"}
-    assert known == mapped | SIZES.keys()
+    assert known == mapped | SIZES.keys() | OPTIONS.keys()
+
+
+OPTIONS: dict[str, Any] = {
+    "residual": "plain",
+    "mlps": "D",
+    "dense_size": None,
+    "num_shared_experts": 1,
+    "router": RouterShape(score="sigmoid"),
+    "attention_bias": "qkv",
+    "qk_norm": True,
+    "rope_scaling": RopeScaling(kind="linear", factor=2.0, original_length=64),
+    "mla": MlaShape(kv_rank=4, rope_dim=4, value_dim=8),
+    "tied_head": True,
+    "mtp_depth": 1,
+}
+"""What a MiniMax checkpoint cannot say; `dense_size` means nothing without dense layers."""
+
+
+@pytest.mark.parametrize("name", OPTIONS.keys() - {"dense_size"})
+def test_an_option_that_minimax_lacks_is_refused(name: str) -> None:
+    changes = {name: OPTIONS[name]}
+    if name == "mlps":
+        changes["num_experts"] = 0
+    if name == "mla":
+        changes["mixers"] = "M"
+    with pytest.raises(ConfigError, match=f"{name}=.*; allowed in a MiniMax checkpoint"):
+        to_transformers(HALF.replace(**changes), {})

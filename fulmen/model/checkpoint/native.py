@@ -11,19 +11,18 @@ Left out: shards (one file holds whatever fits on one machine) and other tools' 
 
 import dataclasses
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from fulmen.errors import CheckpointError, ConfigError
+from fulmen.errors import CheckpointError
+from fulmen.model.checkpoint.records import build_record, read_json, write_json
 from fulmen.model.config import ModelConfig
 from fulmen.model.transformer import Model
 from fulmen.text.tokenizer import Tokenizer
@@ -50,31 +49,33 @@ def save_model(model: Model, folder: Path | str, *, tokenizer: Tokenizer | None 
 def write_model(model: Model, folder: Path, *, tokenizer: Tokenizer | None = None) -> None:
     """Writes a model's files into an existing folder; for writers that add files of their own."""
     config = {"model_type": MODEL_TYPE, "format": FORMAT, **dataclasses.asdict(model.config)}
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG_FILE, config)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     if tokenizer is not None:
         tokenizer.save(folder)
 
 
-def load_model(folder: Path | str, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Model:
+def load_native(folder: Path, *, dtype: torch.dtype, device: torch.device | str) -> Model:
     """Returns the model that `save_model` wrote, its parameters cast to `dtype`.
 
     Raises: CheckpointError naming the file and what is wrong with it.
     """
-    folder = Path(folder)
     verify_folder(folder, required=(CONFIG_FILE, WEIGHTS_FILE))
     with torch.device("meta"):
         model = Model(_read_config(folder / CONFIG_FILE))
     path = folder / WEIGHTS_FILE
+    is_meta = torch.device(device).type == "meta"
     try:
         with safe_open(path, framework="pt") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            _check_tensors(path, stored, {name: tuple(p.shape) for name, p in model.named_parameters()})
+            _check_tensors(path, stored, {name: tuple(t.shape) for name, t in model.state_dict().items()})
+            if is_meta:
+                return model.to(dtype)
             model = model.to(dtype).to_empty(device=device)
             with torch.no_grad():
-                for name, parameter in model.named_parameters():
-                    parameter.copy_(file.get_tensor(name))
+                for name, tensor in model.state_dict().items():
+                    tensor.copy_(file.get_tensor(name))
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
     return model
@@ -135,25 +136,11 @@ def verify_folder(folder: Path | str, *, required: Sequence[str] = ()) -> None:
 
 
 def _read_config(path: Path) -> ModelConfig:
-    record = _read_json(path)
+    record = read_json(path)
     kind, version = record.pop("model_type", None), record.pop("format", None)
     if kind != MODEL_TYPE or version != FORMAT:
         raise CheckpointError(f"{path}: model_type={kind!r}, format={version!r}; allowed: {MODEL_TYPE!r}, {FORMAT}")
-    hints = get_type_hints(ModelConfig)
-    # A field that came after the checkpoint has a default, and the default means what was before.
-    needed = {field.name for field in dataclasses.fields(ModelConfig) if field.default is dataclasses.MISSING}
-    unknown, lacking = sorted(record.keys() - hints.keys()), sorted(needed - record.keys())
-    if unknown or lacking:
-        raise CheckpointError(f"{path}: unknown fields {unknown}, missing fields {lacking}")
-    for name, value in record.items():
-        if type(value) is int and hints[name] in (float, float | None):
-            record[name] = float(value)
-        elif not isinstance(value, hints[name]) or isinstance(value, bool):
-            raise CheckpointError(f"{path}: {name}={value!r}; allowed: {hints[name]}")
-    try:
-        return ModelConfig(**record)
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    return build_record(ModelConfig, record, where=str(path))
 
 
 def _check_tensors(path: Path, stored: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
@@ -175,7 +162,7 @@ def _write_manifest(folder: Path) -> None:
         path.relative_to(folder).as_posix(): {"size_bytes": path.stat().st_size, "blake2b": _digest(path)}
         for path in files
     }
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / MANIFEST_FILE, manifest)
     for path in (*files, folder / MANIFEST_FILE, *(path for path in folder.rglob("*") if path.is_dir()), folder):
         _flush(path)
 
@@ -194,23 +181,11 @@ def _put_in_place(new: Path, folder: Path, old: Path) -> None:
 
 
 def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
-    record = _read_json(path)
+    record = read_json(path)
     try:
         return {name: (entry["size_bytes"], entry["blake2b"]) for name, entry in record.items()}
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: an entry lacks size_bytes or blake2b") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: missing or unreadable ({error.strerror})") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise CheckpointError(f"{path}: not a JSON object")
-    return record
 
 
 def _digest(path: Path) -> str:

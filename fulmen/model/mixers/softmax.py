@@ -6,17 +6,21 @@ Axes: `T` tokens, `D` model width, `H`/`J` query and key/value heads.
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from fulmen.kernels.attention import cached_attention, packed_attention
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
 from fulmen.model.mixers.lightning import xavier_
+from fulmen.model.rope import apply_rope, inverse_frequencies
 
 
 class SoftmaxMixer(nn.Module):
-    """out = W_o attention(rope(x W_q^T), rope(x W_k^T), x W_v^T), scale 1/sqrt(head width), no bias."""
+    """out = W_o attention(rope(x W_q^T), rope(x W_k^T), x W_v^T), scale 1/sqrt(head width).
+
+    Options of other families: biases (Qwen2), RMSNorm of each query and key head (Qwen3), scaled frequencies.
+    """
 
     inverse_frequencies: Tensor
 
@@ -24,10 +28,17 @@ class SoftmaxMixer(nn.Module):
         super().__init__()
         self.config, self.layer, self.cache_index = config, layer, cache_index
         inner, inner_kv = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, inner, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, inner_kv, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, inner_kv, bias=False)
-        self.o_proj = nn.Linear(inner, config.hidden_size, bias=False)
+        has_bias = config.attention_bias != "none"
+        self.q_proj = nn.Linear(config.hidden_size, inner, bias=has_bias)
+        self.k_proj = nn.Linear(config.hidden_size, inner_kv, bias=has_bias)
+        self.v_proj = nn.Linear(config.hidden_size, inner_kv, bias=has_bias)
+        self.o_proj = nn.Linear(inner, config.hidden_size, bias=config.attention_bias == "qkvo")
+        self.q_norm: nn.Module = nn.Identity()
+        self.k_norm: nn.Module = nn.Identity()
+        if config.qk_norm:
+            self.q_norm = nn.RMSNorm(config.head_dim, eps=config.rms_norm_eps)
+            self.k_norm = nn.RMSNorm(config.head_dim, eps=config.rms_norm_eps)
+        self.amplitude = 1.0 if config.rope_scaling is None else config.rope_scaling.amplitude
         self.register_buffer("inverse_frequencies", torch.empty(config.rotary_width // 2), persistent=False)
 
     def init_weights(self, gain: float, generator: torch.Generator) -> None:
@@ -35,11 +46,16 @@ class SoftmaxMixer(nn.Module):
         self.inverse_frequencies = self._frequencies()
         for projection, part_gain in ((self.q_proj, 1.0), (self.k_proj, 1.0), (self.v_proj, gain), (self.o_proj, gain)):
             xavier_(projection.weight, projection.in_features, projection.out_features, part_gain, generator)
+            if projection.bias is not None:
+                nn.init.zeros_(projection.bias)
+        for norm in (self.q_norm, self.k_norm):
+            if isinstance(norm, nn.RMSNorm):
+                nn.init.ones_(norm.weight)
 
     def _frequencies(self) -> Float[Tensor, "R2"]:
-        width = self.config.rotary_width
-        exponents = torch.arange(0, width, 2, dtype=torch.float64) / max(width, 1)
-        return (self.config.rope_theta**-exponents).float().to(self.q_proj.weight.device)
+        config = self.config
+        frequencies = inverse_frequencies(config.rotary_width, config.rope_theta, config.rope_scaling)
+        return frequencies.to(self.q_proj.weight.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SoftmaxMixer":
         """Moves or casts the module, but never the frequencies: bfloat16 turns far positions by wrong angles."""
@@ -50,8 +66,13 @@ class SoftmaxMixer(nn.Module):
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
         """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
         heads = (-1, self.config.head_dim)
-        q = apply_rope(self.q_proj(x).unflatten(-1, heads), layout.positions_T, self.inverse_frequencies)
-        k = apply_rope(self.k_proj(x).unflatten(-1, heads), layout.positions_T, self.inverse_frequencies)
+        q, k = (
+            apply_rope(
+                norm(projection(x).unflatten(-1, heads)), layout.positions_T, self.inverse_frequencies,
+                amplitude=self.amplitude,
+            )
+            for projection, norm in ((self.q_proj, self.q_norm), (self.k_proj, self.k_norm))
+        )  # fmt: skip
         v = self.v_proj(x).unflatten(-1, heads)
         if layout.cache is None:
             output = packed_attention(q, k, v, layout.cu_seqlens)
@@ -63,18 +84,3 @@ class SoftmaxMixer(nn.Module):
             seen = slice(0, layout.longest)
             output = cached_attention(q, keys[:, :, seen], values[:, :, seen], layout.positions_T, layout.cu_seqlens)
         return self.o_proj(output.flatten(-2))
-
-
-def apply_rope(
-    x: Float[Tensor, "T H D"], positions_T: Int[Tensor, "T"], inverse_frequencies: Float[Tensor, "R2"]
-) -> Float[Tensor, "T H D"]:
-    """Returns x with its first 2 R2 channels rotated by position, in NeoX halves (pairs i, i + R2).
-
-    Angles are float32 (float64 for a float64 x).
-    """
-    half = inverse_frequencies.shape[0]
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    angles_T1R = (positions_T[:, None].to(dtype) * inverse_frequencies.to(dtype))[:, None]
-    cos, sin = angles_T1R.cos().to(x.dtype), angles_T1R.sin().to(x.dtype)
-    first, second, rest = x.split((half, half, x.shape[-1] - 2 * half), dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1)
