@@ -1,6 +1,7 @@
 """Lightning attention on one GPU: ours, fla's, and softmax attention for scale; forward, with backward, and decoding.
 
     python -m benchmarks.lightning             # one GPU, bfloat16, slopes of M1's first layer; about eight minutes
+    python -m benchmarks.lightning --short     # up to 32K tokens: two minutes
     python -m benchmarks.lightning --selftest  # CPU, tiny shapes: runs every line, measures nothing
     python -m benchmarks.lightning_figure RESULT.json PICTURE.png
 
@@ -8,7 +9,7 @@ First every configuration that our kernels may take, and fla's operators, are co
 SiLU inputs, layers 0, 40 and 78 of 80, an initial state for ours); one that is out of bounds is refused and not timed.
 Peers have twice our bounds: what is off by less is reported with its error.
 `ms` is the median of triton.testing.do_bench with an empty L2 cache, host time included where it is longer than the
-device's; `graph_ms` (up to 8K tokens) is one call inside a CUDA graph, the device's time alone. `floor_frac` is the
+device's; `graph_ms` (up to 32K tokens) is one call inside a CUDA graph, the device's time alone. `floor_frac` is the
 larger of bytes over the measured copy bandwidth and operations over the measured matmul rate, over `ms`: q, k, v, o
 once forward, and q, k, v, do, dq, dk, dv in addition backward; 4D^2 + 2CD operations per token and head (C = 64), 2.5
 times that backward; softmax 2 T^2 D a head. Decoding runs in CUDA graphs; its floor is the bytes of its own form.
@@ -128,11 +129,11 @@ def check(scale: Scale) -> tuple[dict[str, dict[str, float]], set[str]]:
     """Returns the errors of every implementation and width, and the names of those that are refused."""
     runs: dict[str, Callable[..., tuple[Tensor, Tensor | None]]] = {}
     if not scale.is_selftest:
-        from fulmen.kernels.lightning.scan import TABLE, triton_lightning
+        from fulmen.kernels.lightning.scan import all_tiles, triton_lightning
 
-        for (kind, width), tiles in TABLE.items():
+        for kind, tiles in all_tiles().items():
             for num_slots in (1, 2048):
-                name = f"fulmen {kind} K{width} {'segments' if num_slots > 1 else 'one segment'}"
+                name = f"fulmen {kind} {'segments' if num_slots > 1 else 'one segment'}"
                 runs[name] = lambda q, k, v, slope, state, tiles=tiles, num_slots=num_slots: triton_lightning(
                     q, k, v, slope, (0, q.shape[1]), state, output_final_state=True, tiles=tiles, num_slots=num_slots
                 )
@@ -190,7 +191,7 @@ def time_attention(
         return {"ms": 1e3 * (time.perf_counter() - started), "peak_bytes": 0}
     row: Row = {"peak_bytes": gpu.peak_bytes(call)}
     row |= gpu.median_ms(call, warmup_ms=10, rep_ms=scale.rep_ms)
-    if inputs[0].shape[1] <= 8192 and operator in (ours, fla_chunk, fla_fused_chunk):
+    if inputs[0].shape[1] <= 32768 and operator in (ours, fla_chunk, fla_fused_chunk):
         try:
             row["graph_ms"] = gpu.graph_ms(call, num_calls=4, warmup_ms=3, rep_ms=15)["ms"]
         except RuntimeError as error:
@@ -367,15 +368,16 @@ def agreement(scale: Scale) -> list[Row]:
     return rows
 
 
-def main(*, is_selftest: bool = False) -> None:
+def main(*, is_selftest: bool = False, is_short: bool = False) -> None:
     """Checks, measures, prints and writes the results."""
     started = time.perf_counter()
     small = Scale(device="cpu", lengths=(70,), heads=(2,), widths=(16,), batches=(2,), check_length=40, check_heads=2)
-    scale = small if is_selftest else Scale()
+    short = Scale(lengths=(2048, 8192, 32768), widths=(128,), softmax_length_max=0)
+    scale = small if is_selftest else short if is_short else Scale()
     if is_selftest:
         limits = {"copy_bytes_per_s": 1e10, "matmul_flops_per_s": 1e11}
     else:
-        precompile(max(1, min(14, (os.cpu_count() or 2) - 2)))
+        precompile(max(1, min(14, (os.cpu_count() or 2) - 2)), scale.widths)
         print(f"precompiled after {time.perf_counter() - started:.0f} s", flush=True)
         limits = {"copy_bytes_per_s": gpu.copy_bytes_per_s(), "matmul_flops_per_s": gpu.matmul_flops_per_s()}
     print(gpu.hardware(), {name: f"{value:.3e}" for name, value in limits.items()}, flush=True)
@@ -389,10 +391,14 @@ def main(*, is_selftest: bool = False) -> None:
         content["seconds"] = time.perf_counter() - started
         if not is_selftest:
             # After each row: a run that is cut short keeps what it has.
-            gpu.write_result("lightning", content)
+            gpu.write_result("lightning_short" if is_short else "lightning", content)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--selftest", action="store_true")
-    main(is_selftest=parser.parse_args().selftest)
+    parser.add_argument(
+        "--short", action="store_true", help="up to 32K tokens and width 128, without softmax attention"
+    )
+    arguments = parser.parse_args()
+    main(is_selftest=arguments.selftest, is_short=arguments.short)

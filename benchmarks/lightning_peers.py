@@ -57,20 +57,24 @@ def softmax_attention(backend: str) -> Operator:
     return attend
 
 
-def precompile(num_workers: int) -> None:
+def precompile(num_workers: int, widths: tuple[int, ...]) -> None:
     """Compiles every configuration that fla's tuners may try into Triton's cache on disk, in several processes."""
     if not HAS_FLA:
         return
     command = [sys.executable, "-m", "benchmarks.lightning_peers"]
     workers = [
-        subprocess.Popen([*command, str(index), str(num_workers)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            [*command, str(index), str(num_workers), *map(str, widths)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for index in range(num_workers)
     ]
     for worker in workers:
         worker.wait()
 
 
-def compile_share(index: int, num_workers: int) -> None:
+def compile_share(index: int, num_workers: int, widths: tuple[int, ...]) -> None:
     """Compiles every `num_workers`-th configuration of each tuned kernel, launching none of them."""
     import fla.ops.utils.cache
     from triton.runtime.autotuner import Autotuner
@@ -88,7 +92,7 @@ def compile_share(index: int, num_workers: int) -> None:
 
     Autotuner.run = compile_only
     fla.ops.utils.cache.CachedAutotuner.run = compile_only
-    for width in (128, 64):
+    for width in widths:
         for num_heads in (64, 16):
             slope = torch.full((num_heads,), 0.1, device="cuda")
             shape = (1, 256, num_heads, width)
@@ -103,4 +107,4 @@ def compile_share(index: int, num_workers: int) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
-    compile_share(int(sys.argv[1]), int(sys.argv[2]))
+    compile_share(int(sys.argv[1]), int(sys.argv[2]), tuple(map(int, sys.argv[3:])))

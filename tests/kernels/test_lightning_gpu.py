@@ -23,14 +23,14 @@ from fulmen.kernels.lightning import (
     slopes,
 )
 from fulmen.kernels.lightning.naive import naive_lightning
-from fulmen.kernels.lightning.scan import TABLE, Tiles, triton_lightning
+from fulmen.kernels.lightning.scan import Tiles, all_tiles, triton_lightning
 from tests.kernels.lightning_cases import Case, Values, exact_fast, make_case, relative_error, values
 
 pytestmark = pytest.mark.gpu
 
 LIMITS = {"output": 2e-3, "state": 1e-3, "dq": 2.5e-3, "dk": 3e-3, "dv": 2.7e-3, "d_initial": 3e-3}
 LAYERS = (0, 40, 78)
-CONFIGURATIONS = [(kind, width) for kind, width in TABLE]
+CONFIGURATIONS = all_tiles()
 
 
 def some_slopes(layer: int, num_heads: int = 4) -> Tensor:
@@ -66,22 +66,22 @@ def assert_equal(actual: Values, expected: Values) -> None:
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize(("kind", "width"), CONFIGURATIONS)
+@pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("num_slots", [1, 2048])
-def test_every_configuration_is_right(kind: str, width: int, layer: int, num_slots: int) -> None:
+def test_every_configuration_is_right(name: str, layer: int, num_slots: int) -> None:
     """2048 slots: as many segments as there are; 1: one."""
     for length in (1, 63, 64, 65, 549, 1100):
-        case = bf16_case((0, length), layer, width, seed=length)
-        assert_within_limits(run(case, TABLE[kind, width], num_slots=num_slots), exact_fast(case))
+        case = bf16_case((0, length), layer, int(name.split("K")[1].split()[0]), seed=length)
+        assert_within_limits(run(case, CONFIGURATIONS[name], num_slots=num_slots), exact_fast(case))
 
 
 @pytest.mark.parametrize("width", [64, 128])
 def test_configurations_agree_bit_by_bit(width: int) -> None:
     """So the width of a tile, its warps and stages are no part of the result."""
     case = bf16_case((0, 300, 777), 40, width)
-    assert_equal(
-        run(case, TABLE["sm90", width], is_invariant=True), run(case, TABLE["small", width], is_invariant=True)
-    )
+    results = [run(case, tiles, is_invariant=True) for name, tiles in CONFIGURATIONS.items() if f"K{width} " in name]
+    for other in results[1:]:
+        assert_equal(other, results[0])
 
 
 @pytest.mark.parametrize("width", [64, 128])

@@ -24,7 +24,7 @@ from fulmen.kernels.lightning import (
 )
 from fulmen.kernels.lightning.naive import naive_lightning
 from fulmen.kernels.lightning.plan import Split, choose_segments, host_copy, make_plan
-from fulmen.kernels.lightning.scan import Tile, Tiles, row_aligned, triton_lightning
+from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, make_launch, row_aligned, triton_lightning
 from fulmen.kernels.lightning.steps import open_tile, triton_decode, triton_extend
 from tests.kernels.lightning_cases import Case, Values, exact, make_case, relative_error, values
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="under the int
 SLOPE = torch.tensor([0.9, 0.004])
 WIDTH = 32
 TILE = Tile(value_width=16, num_warps=4, num_stages=1)
-SMALL = Tiles(scan=TILE, gradient=TILE, piece=TILE, chunk=16)
+SMALL = Tiles(scan=TILE, narrow=TILE, gradient=TILE, piece=TILE, chunk=16)
 DOCUMENTS = (0, 1, 34, 50, 82, 83, 120)
 
 
@@ -62,7 +62,7 @@ def test_outputs_states_and_gradients_are_those_of_the_recurrence(length: int) -
 def test_the_tile_of_the_device_gives_the_same() -> None:
     case = make_case((0, 150), SLOPE, 64)
     tile = Tile(value_width=64, num_warps=4, num_stages=1)
-    assert_exact(run(case, tiles=Tiles(scan=tile, gradient=tile, piece=tile)), exact(case))
+    assert_exact(run(case, tiles=Tiles(scan=tile, narrow=tile, gradient=tile, piece=tile)), exact(case))
 
 
 def test_packed_documents_start_from_their_own_states() -> None:
@@ -73,7 +73,7 @@ def test_packed_documents_start_from_their_own_states() -> None:
 def test_segments_are_folded_to_the_same_result() -> None:
     """Slow and fast heads: the state of far segments counts for one and is left out for the other."""
     case = make_case((0, 20, 700), torch.tensor([0.9, 0.0005]), 16)
-    plan = make_plan(case.borders, programs_per_item=2, num_slots=64, device=torch.device("cpu"))
+    _, plan = make_launch(case.borders, case.q.device, 16, False, SMALL, 64).plan_scan(case.q)
     assert plan.num_items > 3
     assert plan.split is not None
     many = run(case, num_slots=64)
@@ -167,20 +167,17 @@ def test_rows_off_the_grid_of_16_bytes_are_copied_first() -> None:
 
 @hypothesis.given(
     lengths=strategies.lists(strategies.integers(1, 5000), min_size=1, max_size=12),
-    programs=strategies.integers(1, 256),
+    num_segments=strategies.integers(1, 16),
+    num_heads=strategies.integers(1, 64),
     is_reversed=strategies.booleans(),
-    is_invariant=strategies.booleans(),
 )
 def test_a_plan_covers_every_token_once_in_chunks_from_document_starts(
-    lengths: list[int], programs: int, is_reversed: bool, is_invariant: bool
+    lengths: list[int], num_segments: int, num_heads: int, is_reversed: bool
 ) -> None:
     borders = tuple(torch.tensor([0, *lengths]).cumsum(0).tolist())
-    plan = make_plan(
-        borders, programs_per_item=programs, num_slots=132, device=torch.device("cpu"),
-        is_reversed=is_reversed, is_invariant=is_invariant,
-    )  # fmt: skip
+    plan = make_plan(borders, num_segments, num_heads, 132, torch.device("cpu"), is_reversed)
     rows = plan.items_I_5.tolist()
-    assert not (is_invariant and plan.split is not None)
+    assert (num_segments > 1 and max(lengths) > CHUNK) or plan.split is None
     assert plan.num_items == len(rows)
     seen = []
     for index, (document, start, end, is_last, document_start) in enumerate(rows):
@@ -213,13 +210,20 @@ def assert_pieces_cover_all_but_last_segments(rows: list[list[int]], split: Spli
 
 
 def test_segments_are_made_where_programs_are_few() -> None:
-    assert choose_segments((32768,), 64, 132) == 2  # M1's 64 heads: two segments fill 128 of 132 processors
-    assert choose_segments((32768,), 16, 132) == 8
-    assert choose_segments((8192,) * 4, 64, 132) == 1
-    assert choose_segments((40,), 64, 132) == 1
-    plan = make_plan((0, 32768), programs_per_item=64, num_slots=132, device=torch.device("cpu"))
-    assert plan.split is not None
-    assert len(plan.split.pieces_J_2) * plan.split.piece_length == 16384
+    """M1's 64 heads: two segments fill 128 of 132 processors; 2,048 tokens are quicker in more, narrower programs."""
+    assert choose_segments((32768,), 64, 1, 132).num_segments == 2
+    assert choose_segments((32768,), 16, 1, 132).num_segments == 8
+    assert choose_segments((8192,) * 4, 64, 1, 132).num_segments == 1
+    assert choose_segments((40,), 64, 1, 132).num_segments == 1
+    x = torch.empty(1, 1, 64, 128)
+    for length, width, num_items in ((2048, 64, 1), (8192, 128, 2), (32768, 128, 2)):
+        launch = make_launch((0, length), x.device, 128, False, TABLE["sm90", 128], 132)
+        tile, plan = launch.plan_scan(x)
+        assert (tile.value_width, plan.num_items) == (width, num_items)
+        if plan.split is not None:
+            assert len(plan.split.pieces_J_2) * plan.split.piece_length == length // 2
+    alone = make_launch((0, 32768), x.device, 128, True, TABLE["sm90", 128], 132).plan_scan(x)[1]
+    assert alone.split is None
 
 
 def test_values_on_the_host_are_read_again_once_they_change() -> None:
@@ -296,7 +300,7 @@ def extend(backend: str, qkv: tuple[Tensor, ...], pool: LightningPool, *where: T
     return triton_extend(q, k, v, SLOPE, pool, plan_extension(*where), tiles=POOL_TILES)
 
 
-POOL_TILES = Tiles(scan=TILE, gradient=TILE, piece=TILE)
+POOL_TILES = Tiles(scan=TILE, narrow=TILE, gradient=TILE, piece=TILE)
 
 
 @pytest.mark.parametrize("backend", ["torch", "triton"])

@@ -10,6 +10,7 @@ import weakref
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -84,42 +85,50 @@ def host_copy(tensor: Tensor) -> HostCopy:
     return copy
 
 
-@lru_cache(maxsize=1024)
-def choose_segments(lengths: tuple[int, ...], programs_per_item: int, num_slots: int) -> int:
-    """Returns the number of segments of the longest document with the shortest estimated time.
+class Choice(NamedTuple):
+    """A number of segments of the longest document, and the estimated time, in units of a chunk's."""
 
-    `programs_per_item` programs scan one item, one per head and block of columns; `num_slots` of them run at a time.
+    num_segments: int
+    time: float
+
+
+@lru_cache(maxsize=1024)
+def choose_segments(
+    lengths: tuple[int, ...],
+    num_heads: int,
+    programs_per_head: int,
+    num_slots: int,
+    chunk_time: float = 1.0,
+    most: int = MAX_SEGMENTS,
+) -> Choice:
+    """Returns the number of segments, at most `most`, with the shortest estimated time.
+
+    `programs_per_head` programs scan one item and head, each chunk in `chunk_time`; `num_slots` run at a time.
     """
     longest = max(lengths)
     num_chunks = sum(-(-length // CHUNK) for length in lengths)
-    best, best_time = 1, float("inf")
-    for num_segments in range(1, min(MAX_SEGMENTS, -(-longest // CHUNK)) + 1):
+    best = Choice(1, float("inf"))
+    for num_segments in range(1, min(most, -(-longest // CHUNK)) + 1):
         length = -(-longest // (num_segments * CHUNK)) * CHUNK
         num_items = sum(-(-x // length) for x in lengths)
-        waves = -(-num_items * programs_per_item // num_slots)
-        time = max(waves * (num_chunks / num_items + PROGRAM_COST), length / CHUNK + PROGRAM_COST)
+        waves = -(-num_items * num_heads * programs_per_head // num_slots)
+        chunks = max(waves * num_chunks / num_items, length / CHUNK)
+        time = chunks * chunk_time + waves * PROGRAM_COST
         if num_items > len(lengths):
             repeated = num_chunks * (1 - len(lengths) / num_items)
-            time += PIECE_COST * repeated * programs_per_item / num_slots + LAUNCH_COST
+            time += PIECE_COST * repeated * num_heads / num_slots + LAUNCH_COST
         # A tie goes to fewer segments.
-        if time < best_time * 0.97:
-            best, best_time = num_segments, time
+        if time < best.time * 0.97:
+            best = Choice(num_segments, time)
     return best
 
 
 @lru_cache(maxsize=128)
 def make_plan(
-    borders: tuple[int, ...],
-    *,
-    programs_per_item: int,
-    num_slots: int,
-    device: torch.device,
-    is_reversed: bool = False,
-    is_invariant: bool = False,
+    borders: tuple[int, ...], num_segments: int, num_heads: int, num_slots: int, device: torch.device, is_reversed: bool
 ) -> Plan:
     """Returns the segments of documents with these borders; `is_reversed` counts tokens from the end of the batch.
 
-    `is_invariant`: one segment per document, so that nothing depends on the batch or on the device.
     Long documents come first: the short ones then fill the gaps at the end.
     """
     num_tokens = borders[-1]
@@ -128,10 +137,9 @@ def make_plan(
         documents = [(index, (num_tokens - end, num_tokens - start)) for index, (start, end) in documents]
     documents.sort(key=lambda item: item[1][0] - item[1][1])
     lengths = tuple(end - start for _, (start, end) in documents)
-    num_segments = 1 if is_invariant else choose_segments(lengths, programs_per_item, num_slots)
     chunks_per_segment = -(-lengths[0] // (num_segments * CHUNK))
     num_repeated = sum((length - 1) // (chunks_per_segment * CHUNK) for length in lengths)
-    wanted = PIECE_PROGRAMS * num_slots // max(1, num_repeated * programs_per_item)
+    wanted = PIECE_PROGRAMS * num_slots // max(1, num_repeated * num_heads)
     most = max(1, min(wanted, chunks_per_segment // MIN_PIECE_CHUNKS))
     pieces_per_segment = 1 << (most.bit_length() - 1)
     piece = -(-chunks_per_segment // pieces_per_segment) * CHUNK

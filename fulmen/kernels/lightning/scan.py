@@ -6,8 +6,9 @@ Axes: `B` rows, `T` tokens, `N` documents, `I` items, `J` pieces, `H` heads, `D`
 """
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from fulmen.kernels.launch import run
 from fulmen.kernels.lightning import tiles
-from fulmen.kernels.lightning.plan import CHUNK, Plan, make_plan
+from fulmen.kernels.lightning.plan import CHUNK, MAX_SEGMENTS, Choice, Plan, choose_segments, make_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Tile:
     value_width: int
     num_warps: int
     num_stages: int
+    chunk_time: float = 1.0
+    """Time of a chunk, relative to that of the other tile there is to choose."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,26 +36,38 @@ class Tiles:
     """The configurations of one head width on one kind of device: a table, so that two runs take the same kernel."""
 
     scan: Tile
+    narrow: Tile
+    """Scans too, with more programs: where there are few heads and no time for segments. Same result, bit by bit."""
     gradient: Tile
     piece: Tile
     chunk: int = CHUNK
 
 
-def _tiles(scan: tuple[int, int, int], gradient: tuple[int, int, int], piece: tuple[int, int, int]) -> "Tiles":
-    made = [
-        Tile(value_width=width, num_warps=warps, num_stages=stages) for width, warps, stages in (scan, gradient, piece)
-    ]
-    return Tiles(scan=made[0], gradient=made[1], piece=made[2])
+def _tile(value_width: int, num_warps: int, num_stages: int, chunk_time: float = 1.0) -> Tile:
+    return Tile(value_width=value_width, num_warps=num_warps, num_stages=num_stages, chunk_time=chunk_time)
 
 
+SMALL = Tiles(scan=_tile(64, 4, 2), narrow=_tile(64, 4, 2), gradient=_tile(64, 4, 2), piece=_tile(64, 4, 2))
 # Measured on one H100 (README.md beside this file). The small-memory table serves every other device.
 TABLE: dict[tuple[str, int], Tiles] = {
-    ("sm90", 128): _tiles((128, 8, 3), (128, 8, 3), (64, 4, 4)),
-    ("sm90", 64): _tiles((64, 4, 4), (64, 4, 3), (64, 4, 4)),
-    ("small", 128): _tiles((64, 4, 2), (64, 4, 2), (64, 4, 2)),
-    ("small", 64): _tiles((64, 4, 2), (64, 4, 2), (64, 4, 2)),
+    ("sm90", 128): Tiles(
+        scan=_tile(128, 8, 3), narrow=_tile(64, 4, 3, 0.72), gradient=_tile(128, 8, 3), piece=_tile(64, 4, 4)
+    ),
+    ("sm90", 64): Tiles(scan=_tile(64, 4, 4), narrow=_tile(64, 4, 4), gradient=_tile(64, 4, 3), piece=_tile(64, 4, 4)),
+    ("small", 128): SMALL,
+    ("small", 64): SMALL,
 }
-"""Value width, warps and stages of each kernel, by device class and head width."""
+"""The configurations of each device class and head width."""
+
+
+def all_tiles() -> dict[str, Tiles]:
+    """Returns every configuration that a call may take, each with one tile for its scans, by name."""
+    found = {}
+    for (kind, width), entry in TABLE.items():
+        for role in ("scan", "narrow"):
+            tile = entry.scan if role == "scan" else entry.narrow
+            found[f"{kind} K{width} {role}"] = replace(entry, scan=tile, narrow=tile)
+    return found
 
 
 @lru_cache
@@ -74,12 +89,24 @@ class Launch:
     num_slots: int
     is_invariant: bool
 
-    def plan(self, x: Tensor, *, programs_per_head: int = 1, is_reversed: bool = False) -> Plan:
-        """Returns the segments; `programs_per_head` programs work on one item and head."""
-        return make_plan(
-            self.borders, programs_per_item=programs_per_head * x.shape[-2], num_slots=self.num_slots,
-            device=x.device, is_reversed=is_reversed, is_invariant=self.is_invariant,
-        )  # fmt: skip
+    def plan_scan(self, x: Tensor) -> tuple[Tile, Plan]:
+        """Returns the tile of the scan and its segments."""
+        choices = [(self._choose(x, tile, 1), tile) for tile in (self.tiles.scan, self.tiles.narrow)]
+        choice, tile = min(choices, key=lambda pair: pair[0].time)
+        return tile, self._plan(x, choice, is_reversed=False)
+
+    def plan_gradient(self, x: Tensor) -> Plan:
+        """Returns the segments of the gradients of k and v, backwards in time."""
+        return self._plan(x, self._choose(x, self.tiles.gradient, 2), is_reversed=True)
+
+    def _choose(self, x: Tensor, tile: Tile, num_roles: int) -> Choice:
+        lengths = tuple(sorted(end - start for start, end in pairwise(self.borders)))
+        programs = num_roles * (x.shape[-1] // tile.value_width)
+        most = 1 if self.is_invariant else MAX_SEGMENTS
+        return choose_segments(lengths, x.shape[-2], programs, self.num_slots, tile.chunk_time, most)
+
+    def _plan(self, x: Tensor, choice: Choice, *, is_reversed: bool) -> Plan:
+        return make_plan(self.borders, choice.num_segments, x.shape[-2], self.num_slots, x.device, is_reversed)
 
 
 @lru_cache(maxsize=128)
@@ -118,6 +145,12 @@ def triton_lightning(
     """
     launch = make_launch(borders, q.device, q.shape[-1], is_invariant, tiles, num_slots)
     q, k, v = row_aligned(q), row_aligned(k), row_aligned(v)
+    slope = slope if slope.data_ptr() % 16 == 0 else slope.clone()
+    if initial_state is not None:
+        initial_state = row_aligned(initial_state.contiguous())
+    if not torch.is_grad_enabled():
+        with on_device(q):
+            return launch_forward(q, k, v, initial_state, slope, launch, output_final_state)[:2]
     return _Lightning.apply(q, k, v, initial_state, slope, launch, output_final_state)
 
 
@@ -133,33 +166,42 @@ class _Lightning(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, initial, slope, launch, output_final_state):  # type: ignore[no-untyped-def]
         with on_device(q):
-            plan = launch.plan(q, programs_per_head=q.shape[-1] // launch.tiles.scan.value_width)
-            initial = segment_starts(k, v, slope, plan, launch, initial)
-            output = torch.empty(q.shape, dtype=v.dtype, device=q.device)
-            final = new_states(q, len(launch.borders) - 1) if output_final_state else None
-            scan(q, k, v, output, slope, plan, launch, initial, final)
-        ctx.save_for_backward(q, k, v, initial, slope)
-        ctx.launch, ctx.plan = launch, plan
+            output, final, starts = launch_forward(q, k, v, initial, slope, launch, output_final_state)
+        ctx.save_for_backward(q, k, v, starts, slope)
+        ctx.launch = launch
         ctx.set_materialize_grads(False)
         return output, final
 
     @staticmethod
     @once_differentiable
     def backward(ctx, d_output, d_final):  # type: ignore[no-untyped-def]
-        q, k, v, initial, slope = ctx.saved_tensors
+        q, k, v, starts, slope = ctx.saved_tensors
         launch = ctx.launch
         d_output = torch.zeros_like(v) if d_output is None else row_aligned(d_output)
         with on_device(q):
             dq = dk = dv = d_initial = None
             if ctx.needs_input_grad[0]:
                 dq = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-                scan(d_output, v, k, dq, slope, ctx.plan, launch, initial, None, is_transposed=True)
+                tile, plan = launch.plan_scan(q)
+                scan(d_output, v, k, dq, slope, tile, plan, starts, None, is_transposed=True, chunk=launch.tiles.chunk)
             if any(ctx.needs_input_grad[1:4]):
                 dk = torch.empty(k.shape, dtype=k.dtype, device=k.device)
                 dv = torch.empty(v.shape, dtype=v.dtype, device=v.device)
                 d_initial = new_states(q, len(launch.borders) - 1) if ctx.needs_input_grad[3] else None
                 key_value_gradient(q, k, v, d_output, dk, dv, slope, launch, d_final, d_initial)
         return dq, dk, dv, d_initial, None, None, None
+
+
+def launch_forward(
+    q: Tensor, k: Tensor, v: Tensor, initial: Tensor | None, slope: Tensor, launch: Launch, output_final_state: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Returns outputs, final states if asked for, and the states that items start from."""
+    tile, plan = launch.plan_scan(q)
+    starts = segment_starts(k, v, slope, plan, launch, initial)
+    output = torch.empty(q.shape, dtype=v.dtype, device=q.device)
+    final = new_states(q, len(launch.borders) - 1) if output_final_state else None
+    scan(q, k, v, output, slope, tile, plan, starts, final, chunk=launch.tiles.chunk)
+    return output, final, starts
 
 
 def on_device(x: Tensor) -> contextlib.AbstractContextManager[object]:
@@ -206,19 +248,18 @@ def segment_starts(
 
 
 def scan(
-    q: Tensor, k: Tensor, v: Tensor, output: Tensor, slope: Tensor, plan: Plan, launch: Launch,
-    initial: Tensor | None, final: Tensor | None, *, is_transposed: bool = False,
+    q: Tensor, k: Tensor, v: Tensor, output: Tensor, slope: Tensor, tile: Tile, plan: Plan,
+    initial: Tensor | None, final: Tensor | None, *, is_transposed: bool = False, chunk: int = CHUNK,
 ) -> None:  # fmt: skip
     """Writes `output` and `final`; transposed: the stored states have keys and values swapped."""
-    tile, (num_heads, width) = launch.tiles.scan, q.shape[-2:]
-    strides = (1, width) if is_transposed else (width, 1)
+    num_heads, width = q.shape[-2:]
     run(
         tiles.scan_kernel, plan.num_items * num_heads * (width // tile.value_width), tile.num_warps, tile.num_stages,
-        (q, k, v, output, slope, plan.items_I_5, initial, final, 0, *strides, *strides),
+        (q, k, v, output, slope, plan.items_I_5, initial, final, 0, width, width),
         (q.stride(-3), k.stride(-3), v.stride(-3), output.stride(-3),
-         q.stride(-2), k.stride(-2), v.stride(-2), output.stride(-2), num_heads, width, launch.tiles.chunk,
+         q.stride(-2), k.stride(-2), v.stride(-2), output.stride(-2), num_heads, width, chunk,
          tile.value_width, tile.num_stages, precision(q), initial is not None, final is not None,
-         plan.split is not None),
+         plan.split is not None, is_transposed),
     )  # fmt: skip
 
 
@@ -233,7 +274,7 @@ def key_value_gradient(
     """
     tile, (num_heads, width) = launch.tiles.gradient, q.shape[-2:]
     programs_per_head = 2 * (width // tile.value_width)
-    plan = launch.plan(q, programs_per_head=programs_per_head, is_reversed=True)
+    plan = launch.plan_gradient(q)
     initial = None if d_final is None else (d_final * torch.exp(slope)[:, None, None]).contiguous()
     initial = segment_starts(q, d_output, slope, plan, launch, initial, is_reversed=True)
     run(

@@ -8,7 +8,7 @@ from torch import Tensor
 from fulmen.kernels.lightning import step_tiles
 from fulmen.kernels.lightning.plan import CHUNK, Plan
 from fulmen.kernels.lightning.pool import Extension, LightningPool
-from fulmen.kernels.lightning.scan import Launch, Tiles, device_tiles, on_device, row_aligned, scan
+from fulmen.kernels.lightning.scan import Tiles, device_tiles, on_device, row_aligned, scan
 
 VALUE_WIDTH = 64
 """Columns of the state one program owns. Wider programs read the ring's keys fewer times and hide less latency."""
@@ -70,9 +70,8 @@ def triton_extend(
     states = pool.state_S_H_D_D, pool.shadow_S_H_D_D, pool.ring_S_H_2_C_D
     open_tile(q, k, v, output, slope, *states, extension.head_N_5, None)
     chosen = device_tiles(v.device, v.shape[-1])[0] if tiles is None else tiles
-    launch = Launch(borders=(), tiles=chosen, num_slots=1, is_invariant=True)
     plan = Plan(items_I_5=extension.body_N_5, num_items=extension.body_N_5.shape[0], split=None)
     with on_device(v):
-        scan(q, k, v, output, slope, plan, launch, states[0], states[0])
+        scan(q, k, v, output, slope, chosen.narrow, plan, states[0], states[0])
     open_tile(q, k, v, output, slope, *states, extension.tail_N_5, None)
     return output

@@ -202,13 +202,20 @@ def scan_segment(
 @no_type_check
 def scan_kernel(
     p_q, p_k, p_v, p_o, p_slope, p_items, p_initial, p_final, num_tokens,
-    in_key, in_value, out_key, out_value,
+    in_row, out_row,
     Q_ROW: tl.constexpr, K_ROW: tl.constexpr, V_ROW: tl.constexpr, O_ROW: tl.constexpr,
     Q_HEAD: tl.constexpr, K_HEAD: tl.constexpr, V_HEAD: tl.constexpr, O_HEAD: tl.constexpr,
     H: tl.constexpr, D: tl.constexpr, BT: tl.constexpr, BV: tl.constexpr, STAGES: tl.constexpr,
     PRECISION: tl.constexpr, HAS_INITIAL: tl.constexpr, HAS_FINAL: tl.constexpr, IS_SPLIT: tl.constexpr,
+    IS_TRANSPOSED: tl.constexpr,
 ):  # fmt: skip
-    """Lightning attention of q, k, v: the forward pass, and the gradient of q as that of (do, v, k)."""
+    """Lightning attention of q, k, v: the forward pass, and the gradient of q as that of (do, v, k).
+
+    Transposed: the stored states have keys and values swapped.
+    """
+    in_key, in_value, out_key, out_value = in_row, 1, out_row, 1
+    if IS_TRANSPOSED:
+        in_key, in_value, out_key, out_value = 1, in_row, 1, out_row
     i_v = tl.program_id(0) % (D // BV)
     i_h = tl.program_id(0) // (D // BV) % H
     i_item = tl.program_id(0) // (D // BV * H)
@@ -223,7 +230,7 @@ def scan_kernel(
 @no_type_check
 def key_value_gradient_kernel(
     p_q, p_k, p_v, p_do, p_dk, p_dv, p_slope, p_items, p_initial, p_final, num_tokens,
-    in_key, out_key,
+    in_row, out_row,
     Q_ROW: tl.constexpr, K_ROW: tl.constexpr, V_ROW: tl.constexpr, DO_ROW: tl.constexpr, DK_ROW: tl.constexpr,
     DV_ROW: tl.constexpr, Q_HEAD: tl.constexpr, K_HEAD: tl.constexpr, V_HEAD: tl.constexpr, DO_HEAD: tl.constexpr,
     DK_HEAD: tl.constexpr, DV_HEAD: tl.constexpr,
@@ -246,7 +253,7 @@ def key_value_gradient_kernel(
         tl.where(is_dk, Q_ROW, DO_ROW), tl.where(is_dk, DK_ROW, DV_ROW),
         tl.where(is_dk, V_HEAD, K_HEAD), tl.where(is_dk, DO_HEAD, Q_HEAD),
         tl.where(is_dk, Q_HEAD, DO_HEAD), tl.where(is_dk, DK_HEAD, DV_HEAD),
-        tl.where(is_dk, 1, in_key), tl.where(is_dk, in_key, 1),
-        tl.where(is_dk, 1, out_key), tl.where(is_dk, out_key, 1),
+        tl.where(is_dk, 1, in_row), tl.where(is_dk, in_row, 1),
+        tl.where(is_dk, 1, out_row), tl.where(is_dk, out_row, 1),
         H, D, BT, BV, STAGES, PRECISION, True, HAS_INITIAL, HAS_FINAL, IS_SPLIT,
     )  # fmt: skip
