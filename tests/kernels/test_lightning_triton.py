@@ -83,6 +83,20 @@ def test_segments_are_folded_to_the_same_result() -> None:
     assert not torch.equal(many.output, one.output)
 
 
+def test_one_of_the_two_gradients_writes_that_of_the_initial_state() -> None:
+    """Both scans know it, with other rounding; if both wrote it, it would be whichever came last."""
+    case = make_case((0, 70), SLOPE, WIDTH)
+    actual = run(case, is_invariant=True)
+    backwards = [x.flip(0)[None] for x in (case.k, case.q, case.d_output)]
+    initial = case.d_state * torch.exp(SLOPE)[:, None, None]
+    with torch.no_grad():
+        _, state = triton_lightning(
+            *backwards, SLOPE, (0, 70), initial, output_final_state=True, is_invariant=True, tiles=SMALL
+        )
+    assert state is not None
+    assert torch.equal(actual.d_initial, state * torch.exp(-SLOPE)[:, None, None])
+
+
 def test_an_invariant_document_does_not_know_its_batch() -> None:
     case = make_case(DOCUMENTS, SLOPE, WIDTH)
     packed = run(case, is_invariant=True)
