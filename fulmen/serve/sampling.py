@@ -74,8 +74,9 @@ def sample(
     sampled_logp = logp.gather(-1, drawn).squeeze(-1)
     # Without truncation the mass is 1 up to rounding; dividing by it would only add that rounding.
     sampled_logp = torch.where(top_p_R < 1, sampled_logp - mass_R1.squeeze(-1).log().to(logp.dtype), sampled_logp)
+    model_p = logp.gather(-1, drawn).squeeze(-1).exp()
     if bool((temperature_R != 1).any()):
-        model_p = torch.softmax(logits, dim=-1).gather(-1, drawn).squeeze(-1)
-    else:
-        model_p = logp.gather(-1, drawn).squeeze(-1).exp()
+        # Row by row: a row at temperature 1 must not be rounded otherwise because of its neighbours.
+        tempered = torch.softmax(logits, dim=-1).gather(-1, drawn).squeeze(-1)
+        model_p = torch.where(temperature_R == 1, model_p, tempered)
     return Sampled(drawn.squeeze(-1), torch.where(greedy_R, 0.0, sampled_logp), model_p)
