@@ -1,0 +1,298 @@
+"""Registers, spills and shared memory of every shipped Triton kernel on sm_90, found without a GPU.
+
+    python -m benchmarks.sm90 [--json]
+
+The code that launches kernels runs on CPU tensors; each launch it asks for is compiled for compute capability 9.0
+instead, with the arguments, strides and configuration it would have had. So no configuration is repeated here but one:
+a decoding step's limit of registers, which is only set on a device. A kernel that comes out the same twice is listed
+once. "projection" reads q, k, v as views of one tensor, "states" are initial and final ones, "segments" has them too,
+and a scan in the backward pass makes dq.
+
+Exits with 1 if a kernel needs more than STACK_BYTES_MAX of stack a thread, where spilled registers go, or more than
+SHARED_BYTES_MAX of shared memory; such a line ends in "!".
+Leaves out results, which the tests compare, and speed, which needs the card.
+
+Axes: `T` tokens, `H` heads, `D` head width, `W` model width, `BN` new tokens of an open chunk.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+import triton
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.runtime import JITFunction, driver
+
+from fulmen.kernels import logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton
+from fulmen.kernels.lightning import step_tiles, tiles
+from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, triton_lightning
+from fulmen.kernels.lightning.steps import STEP_REGISTERS, open_tile, triton_decode
+
+SHARED_BYTES_MAX = 232_448
+"""Of one block on sm_90: 227 KiB."""
+STACK_BYTES_MAX = 32
+NUM_HEADS, NUM_TOKENS, NUM_PROGRAMS = 64, 4096, 1024
+BF16 = torch.bfloat16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one compiled kernel needs."""
+
+    kernel: str
+    case: str
+    num_warps: int
+    num_stages: int
+    num_registers: int
+    """Per thread."""
+    stack_bytes: int
+    """Per thread."""
+    num_spill_stores: int
+    """Instructions STL in the machine code."""
+    num_spill_loads: int
+    """Instructions LDL."""
+    shared_bytes: int
+    """Per block."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it spills or cannot be launched."""
+        return self.stack_bytes > STACK_BYTES_MAX or self.shared_bytes > SHARED_BYTES_MAX
+
+
+class CompileOnlyDriver:
+    """The driver of a machine that has a card of compute capability 9.0 and launches nothing."""
+
+    def get_current_target(self) -> GPUTarget:
+        """Returns sm_90."""
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self) -> int:
+        """Returns the only device."""
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        """Returns the default stream."""
+        return 0
+
+    def get_active_torch_device(self) -> torch.device:
+        """Returns where the tensors are."""
+        return torch.device("cpu")
+
+
+class Recorder:
+    """The kernels compiled so far, each with the case that asked for it first."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.case = ""
+
+    @contextlib.contextmanager
+    def compile_launches(self, **options: int) -> Iterator[None]:
+        """Turns launches into compilations; `options` join those of each launch."""
+        compile_kernel = JITFunction.run
+
+        def run(kernel: Any, *args: object, grid: object, warmup: bool, **kwargs: object) -> None:
+            compiled = compile_kernel(kernel, *args, grid=grid, warmup=True, **kwargs, **options)
+            if compiled.hash not in self.rows:
+                self.rows[compiled.hash] = read_row(kernel, compiled, self.case)
+
+        with mock.patch.object(JITFunction, "run", run):
+            yield
+
+
+def kernel_name(kernel: Any) -> str:
+    """Returns module and function, since some modules name theirs alike."""
+    return f"{kernel.fn.__module__.rpartition('.')[2].removesuffix('_triton')}.{kernel.fn.__name__}"
+
+
+def shipped_kernels() -> set[str]:
+    """Returns the names of the kernels that fulmen's modules define."""
+    modules = (tiles, step_tiles, logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton)
+    values = [value for module in modules for name, value in vars(module).items() if name.endswith("_kernel")]
+    return {kernel_name(value) for value in values if isinstance(value, JITFunction)}
+
+
+def read_row(kernel: Any, compiled: Any, case: str) -> Row:
+    """Returns the resources of a compiled kernel, read from its machine code."""
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernel.cubin"
+        cubin.write_bytes(compiled.asm["cubin"])
+        usage, code = (
+            subprocess.run(
+                [triton.knobs.nvidia.cuobjdump.path, flag, cubin], capture_output=True, text=True, check=True
+            ).stdout
+            for flag in ("-res-usage", "-sass")
+        )
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    assert found is not None, f"cuobjdump printed no resources: {usage[:200]!r}"
+    return Row(
+        kernel=kernel_name(kernel),
+        case=case,
+        num_warps=compiled.metadata.num_warps,
+        num_stages=compiled.metadata.num_stages,
+        num_registers=int(found[1]),
+        stack_bytes=int(found[2]),
+        num_spill_stores=len(re.findall(r"\bSTL\b", code)),
+        num_spill_loads=len(re.findall(r"\bLDL\b", code)),
+        shared_bytes=compiled.metadata.shared,
+    )
+
+
+def scan_roles(entry: Tiles) -> dict[str, Tile]:
+    """Returns the tiles that compile the scan, by name: all but those of the two other kernels."""
+    values = {field.name: vars(entry)[field.name] for field in dataclasses.fields(entry)}
+    return {name: tile for name, tile in values.items() if isinstance(tile, Tile) and name not in ("gradient", "piece")}
+
+
+def build_scans(recorder: Recorder, device: str, width: int, role: str) -> None:
+    """Compiles the forward pass and the gradients at one entry of TABLE, with the tile `role` for every scan."""
+    roles = scan_roles(TABLE[device, width])
+    chosen = dataclasses.replace(TABLE[device, width], **dict.fromkeys(roles, roles[role]))
+    is_first = role == next(iter(roles))
+    shape = (1, NUM_TOKENS, NUM_HEADS, width)
+    slope = torch.rand(NUM_HEADS)
+    state = torch.zeros(1, NUM_HEADS, width, width)
+    projection = torch.empty(1, NUM_TOKENS, NUM_HEADS, 3, width, dtype=BF16)
+    dense = [torch.empty(shape, dtype=BF16) for _ in range(3)]
+    for layout, inputs, has_states, is_segmented in (
+        ("dense", dense, False, False),
+        ("dense, states", dense, True, False),
+        ("dense, segments", dense, True, True),
+        ("projection", list(projection.unbind(3)), False, False),
+    ):
+        # The gradients of k and v, and the pieces, do not depend on the tile of the scan.
+        q, k, v = (x.detach().requires_grad_(is_first or i == 0) for i, x in enumerate(inputs))
+        initial = state.detach().requires_grad_(is_first) if has_states else None
+        recorder.case = where = f"{device} D{width}{'' if is_first else ' ' + role}, {layout}"
+        with recorder.compile_launches():
+            output, final = triton_lightning(
+                q, k, v, slope, (0, NUM_TOKENS), initial, output_final_state=has_states,
+                is_invariant=not is_segmented, tiles=chosen, num_slots=NUM_PROGRAMS,
+            )  # fmt: skip
+            recorder.case = f"{where}, backward"
+            outputs = [output] if final is None else [output, final]
+            leaves = [x for x in (q, k, v, initial) if x is not None and x.requires_grad]
+            torch.autograd.grad(outputs, leaves, [torch.empty_like(x) for x in outputs])
+
+
+def build_steps(recorder: Recorder, width: int) -> None:
+    """Compiles decoding: the recurrence, and the open chunk with one new token a row or many."""
+    rows, slots = 32, torch.ones(32, dtype=torch.int32)
+    q, k, v, output = (torch.empty(rows, NUM_HEADS, width, dtype=BF16) for _ in range(4))
+    slope, state = torch.rand(NUM_HEADS), torch.empty(rows, NUM_HEADS, width, width)
+    shadow, ring = state.to(BF16), torch.empty(rows, NUM_HEADS, 2, 64, width, dtype=BF16)
+    pool = (output, slope, state, shadow, ring)
+    lengths, items = torch.ones(rows, dtype=torch.int64), torch.ones(rows, 5, dtype=torch.int32)
+    for is_silu in (False, True):
+        recorder.case = f"D{width}, slots{', silu' * is_silu}"
+        with recorder.compile_launches():
+            triton_decode(q, k, v, slope, state, slots, is_silu)
+        recorder.case = f"D{width}, BN16, step{', silu' * is_silu}"
+        with recorder.compile_launches(maxnreg=STEP_REGISTERS):
+            open_tile(q, k, v, *pool, slots, lengths, is_silu=is_silu)
+    recorder.case = f"D{width}, BN64"
+    with recorder.compile_launches():
+        open_tile(q, k, v, *pool, items, None)
+
+
+def build_others(recorder: Recorder) -> None:
+    """Compiles the kernels that work on rows, at the widths of a large model."""
+
+    def empty(*shape: int, dtype: torch.dtype = BF16) -> Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    rows, width, expert_width, columns = 8192, 8192, 9216, 16384
+    ids = torch.zeros(rows, dtype=torch.int64)
+    x, per_row = empty(rows, width), empty(rows, dtype=torch.float32)
+    with recorder.compile_launches():
+        recorder.case = f"W{width}"
+        norm_gate_triton.forward(x, x, empty(width), 1e-6)
+        norm_gate_triton.backward(x, x, empty(width), per_row, x)
+        recorder.case = f"{columns} columns"
+        logits, sums = empty(rows, columns, dtype=torch.float32), empty(4, rows, dtype=torch.float32)
+        logprob_triton.fold_tile(logits, ids, sums, first_col=0, temperature=1.0)
+        for d_entropy in (None, per_row):
+            recorder.case = f"{columns} columns{', entropy' * (d_entropy is not None)}"
+            logprob_triton.tile_gradient(
+                logits, ids, per_row, per_row, per_row, d_entropy, first_col=0, temperature=1.0, dtype=BF16
+            )
+        recorder.case = f"expert width {expert_width}"
+        gate_up = empty(rows, 2 * expert_width)
+        swiglu_triton.forward(gate_up, empty(rows))
+        swiglu_triton.backward(gate_up, empty(rows), empty(rows, expert_width))
+        recorder.case = f"W{width}, 2 copies"
+        ragged_triton.gather_sum(x, ids, 2)
+
+
+def build(job: tuple[Callable[..., None], tuple[object, ...]]) -> dict[str, Row]:
+    """Returns the kernels of one job by their hash; runs in a process of its own."""
+    driver.set_active(CompileOnlyDriver())
+    recorder, (function, arguments) = Recorder(), job
+    function(recorder, *arguments)
+    return recorder.rows
+
+
+def build_all() -> list[Row]:
+    """Returns all kernels; processes share the work, since most of it is the compiler's."""
+    jobs: list[tuple[Callable[..., None], tuple[object, ...]]] = [
+        (build_scans, (*key, role)) for key, entry in TABLE.items() for role in scan_roles(entry)
+    ]
+    jobs += [*((build_steps, (width,)) for width in sorted({width for _, width in TABLE})), (build_others, ())]
+    rows: dict[str, Row] = {}
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        for built in pool.map(build, jobs):
+            rows = built | rows
+    missing = shipped_kernels() - {row.kernel for row in rows.values()}
+    assert not missing, f"kernels that no launch asked for: {sorted(missing)}"
+    return sorted(rows.values(), key=lambda row: (row.kernel, row.case))
+
+
+def print_table(rows: list[Row]) -> None:
+    """Prints a line for each kernel, at most 110 columns wide."""
+    print(f"torch {torch.__version__}, triton {triton.__version__}, sm_90, {NUM_HEADS} heads, bfloat16")
+    print(f"{'kernel':<31} {'case':<44}  w st regs stack STL LDL shared")
+    for row in rows:
+        print(
+            f"{row.kernel:<31} {row.case:<44} {row.num_warps:>2} {row.num_stages:>2} {row.num_registers:>4} "
+            f"{row.stack_bytes:>5} {row.num_spill_stores:>3} {row.num_spill_loads:>3} {row.shared_bytes:>6}"
+            f"{'!' * row.is_refused}"
+        )
+
+
+def main() -> int:
+    """Prints the table and returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    is_json = parser.parse_args().json
+    if triton.knobs.runtime.interpret:
+        parser.error("TRITON_INTERPRET is set; allowed: unset, since the interpreter compiles nothing")
+    rows = build_all()
+    if is_json:
+        print(json.dumps({"triton": triton.__version__, "rows": [dataclasses.asdict(row) for row in rows]}, indent=1))
+    else:
+        print_table(rows)
+    refused = [row for row in rows if row.is_refused]
+    for row in refused:
+        print(
+            f"{row.kernel} ({row.case}): {row.stack_bytes} bytes of stack, {row.shared_bytes} shared", file=sys.stderr
+        )
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
