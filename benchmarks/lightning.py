@@ -3,7 +3,7 @@
     python -m benchmarks.lightning             # one GPU, bfloat16, slopes of M1's first layer; about eight minutes
     python -m benchmarks.lightning --short     # up to 32K tokens: two minutes
     python -m benchmarks.lightning --selftest  # CPU, tiny shapes: runs every line, measures nothing
-    python -m benchmarks.lightning_figure RESULT.json PICTURE.png
+    python -m benchmarks.lightning_figure RESULT.json [SHORT.json] PICTURE.png
 
 First every configuration that our kernels may take, and fla's operators, are compared with float64 (64 heads, T = 549,
 SiLU inputs, layers 0, 40 and 78 of 80, an initial state for ours); one that is out of bounds is refused and not timed.

@@ -1,9 +1,9 @@
 """Draws speed against length from a result of `benchmarks.lightning`: tokens per second, and fraction of the limit.
 
-    python -m benchmarks.lightning_figure benchmarks/results/lightning_h100_2026-11-24.json docs/lightning.png
+    python -m benchmarks.lightning_figure RESULT.json [SHORT.json ...] docs/lightning.png
 
-At head width 128. Short calls of lightning attention wait for the host, which a CUDA graph of a model hides: up to 8K
-tokens their time is that inside a CUDA graph. Softmax attention was timed as a whole call at each length.
+Where several results have a row, the last one's counts. At head width 128. Short calls of lightning attention wait for
+the host, which a CUDA graph of a model hides: up to 8K tokens their time is that inside a CUDA graph. Softmax attention was timed as a whole call at each length.
 The background is white, so that the picture reads the same on light and dark pages.
 """
 
@@ -138,10 +138,16 @@ def tidy(axes: Axes, lengths: Sequence[int]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def main(result: Path, picture: Path) -> None:
-    """Writes the picture."""
-    content = json.loads(result.read_text())
-    rows = content["rows"]
+def merged_rows(contents: Sequence[Row]) -> list[Row]:
+    """Returns the rows of all results, each operator, pass and shape once: the last result's."""
+    keys = ("op", "impl", "pass", "B", "T", "H", "K")
+    return list({tuple(row[key] for key in keys): row for content in contents for row in content["rows"]}.values())
+
+
+def main(results: Sequence[Path], picture: Path) -> None:
+    """Writes the picture; hardware and limits in its caption are the first result's."""
+    contents = [json.loads(result.read_text()) for result in results]
+    content, rows = contents[0], merged_rows(contents)
     figure = Figure(figsize=(12, 4.5), dpi=150, facecolor="white")
     forward, both, limit = figure.subplots(1, 3)
     draw_speed(forward, rows, "fwd", "forward")
@@ -165,6 +171,6 @@ def main(result: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m benchmarks.lightning_figure RESULT.json PICTURE.png")
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) < 3:
+        sys.exit("usage: python -m benchmarks.lightning_figure RESULT.json [SHORT.json ...] PICTURE.png")
+    main([Path(argument) for argument in sys.argv[1:-1]], Path(sys.argv[-1]))
