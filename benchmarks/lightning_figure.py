@@ -3,7 +3,8 @@
     python -m benchmarks.lightning_figure RESULT.json [SHORT.json ...] docs/lightning.png
 
 Where several results have a row, the last one's counts. At head width 128. Short calls of lightning attention wait for
-the host, which a CUDA graph of a model hides: up to 8K tokens their time is that inside a CUDA graph. Softmax attention was timed as a whole call at each length.
+the host, which a CUDA graph of a model hides: up to 8K tokens their time is that inside a CUDA graph. Softmax attention
+was timed as a whole call at each length.
 The background is white, so that the picture reads the same on light and dark pages.
 """
 
