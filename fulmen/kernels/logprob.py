@@ -68,8 +68,10 @@ def token_logprobs(
 
     What is rounded: logits, logarithms and sums over the vocabulary are float32 from operands as they are (float64 for
     float64). The backward pass makes the logits again and rounds their gradient to the operands' dtype, once; both
-    products of it sum in float32. Sums over tiles are float32 too, and each gradient is rounded to its tensor's dtype
-    at the end. The order of sums is a function of the shapes and `tile_bytes` alone.
+    products of it sum in float32 (cuBLAS may add parts of a split sum in bfloat16 where
+    `torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction` allows it). Sums over tiles are float32 too, and
+    each gradient is rounded to its tensor's dtype at the end. The order of sums is a function of the shapes and
+    `tile_bytes` alone.
 
     A target outside the vocabulary is an error on CPU; on CUDA, where looking would stall the queue, its
     log-probability is NaN.

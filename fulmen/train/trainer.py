@@ -4,6 +4,7 @@ Axes: `T` tokens of all documents of a micro-batch, `M` trained tokens among the
 """
 
 import dataclasses
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from fulmen.errors import ConfigError, DataError
 from fulmen.kernels.logprob import token_logprobs
 from fulmen.model import Model
-from fulmen.model.flops import training_flops
+from fulmen.model.flops import mfu, training_flops
 from fulmen.model.moe import max_violation
 from fulmen.model.mtp import shift
 from fulmen.model.transformer import Hidden
@@ -117,12 +118,15 @@ class Trainer:
     def step(self, batch: Batch, loss: Loss, *, lr: float | None = None) -> StepResult:
         """Returns metrics of one update; the loss's gradient does not depend on how the batch is cut.
 
+        On CUDA `mfu` is among them: FLOPs of the mathematics over those of an H100's bfloat16 peak in the same time.
+
         The balance loss is no sum over tokens: it is that of each micro-batch, averaged by their tokens.
 
         Raises: DataError when no token of the batch is trained.
         """
         if not batch.mask_T.any():
             raise DataError("a batch without trained tokens; allowed: at least one True in mask_T")
+        started = time.perf_counter()
         if lr is not None:
             self.optimizer.set_lr(lr)
         # An interrupted step may have left some.
@@ -161,6 +165,9 @@ class Trainer:
             "num_tokens": float(len(batch.token_ids_T)),
             "flops": float(training_flops(self.model.config, np.diff(batch.cu_seqlens).tolist())),
         }
+        if self.model.lm_head.weight.is_cuda:
+            # The norm was read back, so the device has done all but the optimizer's step.
+            metrics["mfu"] = mfu(metrics["flops"], seconds=time.perf_counter() - started)
         if len(loads_L_E):
             metrics["max_violation"] = float(max_violation(loads_L_E).mean())
         if self.mtp_coefficient:
