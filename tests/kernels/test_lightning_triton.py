@@ -173,6 +173,22 @@ def test_views_of_one_projection_are_read_in_place() -> None:
     assert relative_error(gradient[0], torch.stack((expected.dq, expected.dk, expected.dv), dim=2)) < 1e-6
 
 
+def test_slopes_slots_and_states_may_be_strided() -> None:
+    case = make_case((0, 40), SLOPE, WIDTH)
+    sparse = torch.stack((SLOPE, torch.full_like(SLOPE, 0.5)), dim=1)[:, 0]
+    swapped = case.state.transpose(-1, -2).contiguous().transpose(-1, -2)
+    assert not sparse.is_contiguous()
+    assert not swapped.is_contiguous()
+    strided = run(Case(**{**vars(case), "slope": sparse, "state": swapped}))
+    assert_exact(strided, exact(case))
+    slots = torch.tensor([[1, 0], [2, 0]])[:, 0]
+    state = torch.stack((torch.full_like(case.state[0], torch.nan), case.state[0], case.state[0]))
+    q, k, v = (x[:2] for x in (case.q, case.k, case.v))
+    output = triton_decode(q, k, v, sparse, state, slots, False)
+    expected = lightning_decode(q, k, v, SLOPE, case.state.repeat(2, 1, 1, 1))
+    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_rows_off_the_grid_of_16_bytes_are_copied_first() -> None:
     wide = torch.zeros(4, 2, WIDTH + 1)
     assert row_aligned(wide[..., 1:]).is_contiguous()
@@ -413,6 +429,7 @@ DECODE = inspect.unwrap(lightning_decode)
         ({"k": torch.zeros(1, 8, 2, 5)}, r"k of shape \[1, 8, 2, 5\]; allowed: that of q, \[1, 8, 2, 4\]"),
         ({"v": torch.zeros(1, 7, 2, 4)}, r"v of shape \[1, 7, 2, 4\]; allowed: \[1, 8, 2\] and any width"),
         ({"slope": torch.ones(3)}, r"slope of shape \[3\]; allowed: \[2\]"),
+        ({"slope": torch.ones(2, 2)}, r"slope of shape \[2, 2\]; allowed: \[2\]"),
         ({"slope": torch.tensor([0.5, 0.0])}, r"slope \[0.5, 0.0\]; allowed: finite decay rates > 0"),
         ({"slope": torch.tensor([0.5, -1.0])}, "allowed: finite decay rates > 0"),
         ({"slope": torch.tensor([0.5, float("nan")])}, "allowed: finite decay rates > 0"),

@@ -15,11 +15,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fulmen.errors import ConfigError
-from fulmen.kernels.lightning.checks import check_inputs, check_states, document_borders
+from fulmen.kernels.lightning.checks import check_inputs, check_states, document_borders, triton_obstacle
 from fulmen.kernels.lightning.chunk import chunk_lightning
 from fulmen.kernels.lightning.decode import lightning_decode
 from fulmen.kernels.lightning.naive import naive_lightning
-from fulmen.kernels.lightning.plan import CHUNK, host_copy
+from fulmen.kernels.lightning.plan import CHUNK
 from fulmen.kernels.lightning.pool import Extension, LightningPool, decode_pool, extend_pool, plan_extension
 
 __all__ = [
@@ -28,10 +28,6 @@ __all__ = [
 ]  # fmt: skip
 
 Backend = Literal["naive", "chunk", "triton"]
-
-TRITON_WIDTHS = (64, 128)
-SLOPE_MAX = 1.25
-"""Above it 1 / b_j of the kernels' tables, up to e^(63 s), leaves float32. Every slope of the family is below 1."""
 
 
 class LightningOutput(NamedTuple):
@@ -103,23 +99,6 @@ def lightning_attention(
     run = naive_lightning if backend == "naive" else chunk_lightning
     output, state = run(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), slope, cu_seqlens, initial_state)
     return LightningOutput(output.unflatten(0, (batch, length)).to(v.dtype), state if output_final_state else None)
-
-
-def triton_obstacle(q: Tensor, v: Tensor, slope: Tensor) -> str | None:
-    """Returns what keeps these inputs from the Triton kernels, with what is allowed; None if nothing does."""
-    width = q.shape[-1]
-    if not q.is_cuda:
-        return f"tensors on {q.device}; allowed: a CUDA device"
-    if q.dtype != torch.bfloat16:
-        return f"dtype {q.dtype}; allowed: torch.bfloat16"
-    if width != v.shape[-1] or width not in TRITON_WIDTHS:
-        return f"head widths K = {width}, V = {v.shape[-1]}; allowed: K = V in {TRITON_WIDTHS}"
-    fastest = host_copy(slope).highest
-    if fastest > SLOPE_MAX:
-        return f"a slope of {fastest:.3g}; allowed: at most {SLOPE_MAX}"
-    if slope.dtype != torch.float32:
-        return f"slopes of dtype {slope.dtype}; allowed: torch.float32"
-    return None
 
 
 @lru_cache

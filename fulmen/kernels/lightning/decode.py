@@ -40,7 +40,7 @@ def lightning_decode(
     check_states("state", state, (state.shape[0], num_heads, q.shape[-1], width), v)
     if slots is not None:
         check_index("slots", slots, num_rows, v)
-    if is_kernel_fit(q, v, state):
+    if is_kernel_fit(q, v, slope, state):
         from fulmen.kernels.lightning.steps import triton_decode
 
         return triton_decode(q, k, v, slope, state, slots, is_silu)
@@ -58,10 +58,10 @@ def lightning_decode(
     return torch.where(is_used_N[:, None, None], output, 0)
 
 
-def is_kernel_fit(q: Tensor, v: Tensor, state: Tensor) -> bool:
-    """Whether the Triton kernel serves: on CUDA, equal widths that are powers of two, and whole states."""
+def is_kernel_fit(q: Tensor, v: Tensor, slope: Tensor, state: Tensor) -> bool:
+    """Whether the Triton kernel serves: on CUDA, equal widths that it was tested with, float32, and whole states."""
     width = v.shape[-1]
     return (
-        v.is_cuda and q.shape[-1] == width and width in (32, 64, 128, 256) and state.dtype == torch.float32
-        and state[0].is_contiguous()
+        v.is_cuda and q.shape[-1] == width and width in (32, 64, 128)
+        and state.dtype == slope.dtype == torch.float32 and state[0].is_contiguous()
     )  # fmt: skip

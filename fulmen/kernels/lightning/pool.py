@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fulmen.errors import ConfigError
-from fulmen.kernels.lightning.checks import check_index, check_inputs, check_states
+from fulmen.kernels.lightning.checks import check_index, check_inputs, check_states, triton_obstacle
 from fulmen.kernels.lightning.chunk import chunk_lightning
 from fulmen.kernels.lightning.naive import state_dtype
 from fulmen.kernels.lightning.plan import CHUNK
@@ -133,7 +133,7 @@ def extend_pool(
     """
     check_inputs(q, k, v, slope, num_axes=3)
     _check_pool(pool, v)
-    if is_kernel_fit(v):
+    if triton_obstacle(q, v, slope) is None:
         from fulmen.kernels.lightning.steps import triton_extend
 
         return triton_extend(q, k, v, slope, pool, extension)
@@ -193,16 +193,10 @@ def decode_pool(
     _check_pool(pool, v)
     check_index("slots", slots, v.shape[0], v)
     check_index("lengths", lengths, v.shape[0], v)
-    if is_kernel_fit(v):
-        from fulmen.kernels.lightning.scan import row_aligned
-        from fulmen.kernels.lightning.steps import open_tile
+    if triton_obstacle(q, v, slope) is None:
+        from fulmen.kernels.lightning.steps import triton_decode_pool
 
-        output = torch.empty(v.shape, dtype=v.dtype, device=v.device)
-        open_tile(
-            row_aligned(q), row_aligned(k), row_aligned(v), output, slope,
-            pool.state_S_H_D_D, pool.shadow_S_H_D_D, pool.ring_S_H_2_C_D, slots, lengths, is_silu=is_silu,
-        )  # fmt: skip
-        return output
+        return triton_decode_pool(q, k, v, slope, pool, slots, lengths, is_silu)
     if is_silu:
         q, k, v = F.silu(q), F.silu(k), F.silu(v)
     used = (slots > 0).nonzero().squeeze(1)
@@ -245,11 +239,6 @@ def _valid_rows(ring: Tensor, num_open_N: Tensor) -> Tensor:
     """Returns the ring `[N, H, 2, C, D]` with zeros where no token lies: what lies there may be anything."""
     is_valid_N_C = torch.arange(CHUNK, device=ring.device) < num_open_N[:, None]
     return torch.where(is_valid_N_C[:, None, None, :, None], ring, 0)
-
-
-def is_kernel_fit(v: Tensor) -> bool:
-    """Whether the Triton kernels serve these inputs."""
-    return v.is_cuda and v.dtype == torch.bfloat16 and v.shape[-1] in (64, 128)
 
 
 def _check_pool(pool: LightningPool, v: Tensor) -> None:

@@ -1,8 +1,8 @@
 """Lightning attention on the Triton kernels of `tiles.py`: launches, and the gradients by symmetry.
 
 Forward: one scan. Backward: dq is the scan of (do, v, k); dk and dv are two scans backwards in time of (v, do, q) and
-(k, q, do), whose states are transposes of each other. Nothing is saved but the inputs and the states of pieces.
-Axes: `B` rows, `T` tokens, `N` documents, `I` items, `J` pieces, `H` heads, `D` head width.
+(k, q, do), whose states are transposes of each other. Nothing is saved but the inputs and the states at segment starts.
+Axes: `B` rows, `T` tokens, `N` documents, `I` items, `H` heads, `D` head width.
 """
 
 import contextlib
@@ -85,6 +85,8 @@ class Launch:
     """What the launches of one call share."""
 
     borders: tuple[int, ...]
+    lengths: tuple[int, ...]
+    """Of the documents, shortest first."""
     tiles: Tiles
     num_slots: int
     is_invariant: bool
@@ -100,10 +102,9 @@ class Launch:
         return self._plan(x, self._choose(x, self.tiles.gradient, 2), is_reversed=True)
 
     def _choose(self, x: Tensor, tile: Tile, num_roles: int) -> Choice:
-        lengths = tuple(sorted(end - start for start, end in pairwise(self.borders)))
         programs = num_roles * (x.shape[-1] // tile.value_width)
         most = 1 if self.is_invariant else MAX_SEGMENTS
-        return choose_segments(lengths, x.shape[-2], programs, self.num_slots, tile.chunk_time, most)
+        return choose_segments(self.lengths, x.shape[-2], programs, self.num_slots, tile.chunk_time, most)
 
     def _plan(self, x: Tensor, choice: Choice, *, is_reversed: bool) -> Plan:
         return make_plan(self.borders, choice.num_segments, x.shape[-2], self.num_slots, x.device, is_reversed)
@@ -117,8 +118,8 @@ def make_launch(
     """Returns what the launches of one call share; made once, since calls repeat."""
     own_tiles, own_slots = device_tiles(device, width) if tiles is None else (tiles, 8)
     return Launch(
-        borders=borders, tiles=own_tiles, num_slots=own_slots if num_slots is None else num_slots,
-        is_invariant=is_invariant,
+        borders=borders, lengths=tuple(sorted(end - start for start, end in pairwise(borders))), tiles=own_tiles,
+        num_slots=own_slots if num_slots is None else num_slots, is_invariant=is_invariant,
     )  # fmt: skip
 
 
@@ -145,9 +146,7 @@ def triton_lightning(
     """
     launch = make_launch(borders, q.device, q.shape[-1], is_invariant, tiles, num_slots)
     q, k, v = row_aligned(q), row_aligned(k), row_aligned(v)
-    slope = slope if slope.data_ptr() % 16 == 0 else slope.clone()
-    if initial_state is not None:
-        initial_state = row_aligned(initial_state.contiguous())
+    slope, initial_state = dense(slope), None if initial_state is None else dense(initial_state)
     if not torch.is_grad_enabled():
         with on_device(q):
             return launch_forward(q, k, v, initial_state, slope, launch, output_final_state)[:2]
@@ -159,6 +158,12 @@ def row_aligned(x: Tensor) -> Tensor:
     stride, step = x.stride(), 16 // x.element_size()
     is_even = x.ndim == 3 or x.shape[0] == 1 or stride[0] == x.shape[1] * stride[1]
     is_fit = is_even and stride[-1] == 1 and stride[-2] % step == stride[-3] % step == x.data_ptr() % 16 == 0
+    return x if is_fit else x.clone(memory_format=torch.contiguous_format)
+
+
+def dense(x: Tensor) -> Tensor:
+    """Returns x, copied unless its elements lie in order and start at 16 bytes."""
+    is_fit = x.is_contiguous() and x.data_ptr() % 16 == 0
     return x if is_fit else x.clone(memory_format=torch.contiguous_format)
 
 

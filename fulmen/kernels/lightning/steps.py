@@ -8,7 +8,7 @@ from torch import Tensor
 from fulmen.kernels.lightning import step_tiles
 from fulmen.kernels.lightning.plan import CHUNK, Plan
 from fulmen.kernels.lightning.pool import Extension, LightningPool
-from fulmen.kernels.lightning.scan import Tiles, device_tiles, on_device, row_aligned, scan
+from fulmen.kernels.lightning.scan import Tiles, dense, device_tiles, on_device, row_aligned, scan
 
 VALUE_WIDTH = 64
 """Columns of the state one program owns. Wider programs read the ring's keys fewer times and hide less latency."""
@@ -26,7 +26,7 @@ def triton_decode(
     output = torch.empty(v.shape, dtype=v.dtype, device=v.device)
     with on_device(v):
         step_tiles.recurrence_kernel[(num_rows * num_heads * (width // value_width),)](
-            q, k, v, output, slope, state, slots, state.stride(0),
+            q, k, v, output, dense(slope), state, None if slots is None else dense(slots), state.stride(0),
             *(x.stride(0) for x in (q, k, v)), *(x.stride(1) for x in (q, k, v)),
             H=num_heads, D=width, BV=value_width, HAS_SLOTS=slots is not None, IS_SILU=is_silu,
             num_warps=4, num_stages=1,
@@ -57,6 +57,18 @@ def open_tile(
         )  # fmt: skip
 
 
+def triton_decode_pool(
+    q: Tensor, k: Tensor, v: Tensor, slope: Tensor, pool: LightningPool, slots: Tensor, lengths: Tensor, is_silu: bool
+) -> Tensor:
+    """Returns outputs `[N, H, D]` of one token per row, in place on the pool; arguments as in `decode_pool`."""
+    output = torch.empty(v.shape, dtype=v.dtype, device=v.device)
+    open_tile(
+        row_aligned(q), row_aligned(k), row_aligned(v), output, dense(slope),
+        pool.state_S_H_D_D, pool.shadow_S_H_D_D, pool.ring_S_H_2_C_D, dense(slots), dense(lengths), is_silu=is_silu,
+    )  # fmt: skip
+    return output
+
+
 def triton_extend(
     q: Tensor, k: Tensor, v: Tensor, slope: Tensor, pool: LightningPool, extension: Extension,
     tiles: Tiles | None = None,
@@ -65,7 +77,7 @@ def triton_extend(
 
     The whole chunks go through the kernel of training, one segment per document, its documents being slots.
     """
-    q, k, v = (row_aligned(x) for x in (q, k, v))
+    q, k, v, slope = row_aligned(q), row_aligned(k), row_aligned(v), dense(slope)
     output = torch.empty(v.shape, dtype=v.dtype, device=v.device)
     states = pool.state_S_H_D_D, pool.shadow_S_H_D_D, pool.ring_S_H_2_C_D
     open_tile(q, k, v, output, slope, *states, extension.head_N_5, None)
