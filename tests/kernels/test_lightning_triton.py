@@ -24,7 +24,7 @@ from fulmen.kernels.lightning import (
 )
 from fulmen.kernels.lightning.naive import naive_lightning
 from fulmen.kernels.lightning.plan import Split, choose_segments, host_copy, make_plan
-from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, make_launch, row_aligned, triton_lightning
+from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, make_launch, row_aligned, segment_starts, triton_lightning
 from fulmen.kernels.lightning.steps import open_tile, triton_decode, triton_extend
 from tests.kernels.lightning_cases import Case, Values, exact, make_case, relative_error, values
 
@@ -72,15 +72,33 @@ def test_packed_documents_start_from_their_own_states() -> None:
 
 def test_segments_are_folded_to_the_same_result() -> None:
     """Slow and fast heads: the state of far segments counts for one and is left out for the other."""
-    case = make_case((0, 20, 700), torch.tensor([0.9, 0.0005]), 16)
-    _, plan = make_launch(case.borders, case.q.device, 16, False, SMALL, 64).plan_scan(case.q)
+    case = make_case((0, 20, 700), torch.tensor([0.9, 0.02, 0.0005]), 16)
+    _, plan = make_launch(case.borders, case.q.device, 16, False, POOL_TILES, 64).plan_scan(case.q)
     assert plan.num_items > 3
     assert plan.split is not None
-    many = run(case, num_slots=64)
+    many = run(case, tiles=POOL_TILES, num_slots=64)
     assert_exact(many, exact(case))
-    one = run(case, num_slots=64, is_invariant=True)
+    one = run(case, tiles=POOL_TILES, num_slots=64, is_invariant=True)
     assert_exact(one, exact(case))
     assert not torch.equal(many.output, one.output)
+
+
+def test_segments_start_from_pieces_that_still_count() -> None:
+    """Two pieces a segment: the older one is unwritten, small but present, or large, depending on the head's decay."""
+    slope = torch.tensor([0.9, 0.05, 0.02, 0.0005])
+    case = make_case((0, 2176), slope, 16)
+    launch = make_launch(case.borders, case.q.device, 16, False, SMALL, 64)
+    plan = make_plan(case.borders, 2, 4, 64, case.q.device, False)
+    assert plan.split is not None
+    assert plan.split.pieces_per_segment == 2
+    starts = segment_starts(case.k, case.v, slope, plan, launch, case.state)
+    assert starts is not None
+    border = int(plan.items_I_5[1, 1])
+    q, k, v = (x[:border].double() for x in (case.q, case.k, case.v))
+    _, expected = naive_lightning(q, k, v, slope.double(), torch.tensor([0, border]), case.state.double())
+    assert torch.equal(starts[0], case.state[0])
+    for head in range(4):
+        assert relative_error(starts[1, head], expected[0, head]) < 1e-6
 
 
 def test_one_of_the_two_gradients_writes_that_of_the_initial_state() -> None:
