@@ -73,12 +73,12 @@ def test_packed_documents_start_from_their_own_states() -> None:
 def test_segments_are_folded_to_the_same_result() -> None:
     """Slow and fast heads: the state of far segments counts for one and is left out for the other."""
     case = make_case((0, 20, 700), torch.tensor([0.9, 0.02, 0.0005]), 16)
-    _, plan = make_launch(case.borders, case.q.device, 16, False, POOL_TILES, 64).plan_scan(case.q)
+    _, plan = make_launch(case.borders, case.q.device, 16, False, SMALL, 64).plan_scan(case.q)
     assert plan.num_items > 3
     assert plan.split is not None
-    many = run(case, tiles=POOL_TILES, num_slots=64)
+    many = run(case, num_slots=64)
     assert_exact(many, exact(case))
-    one = run(case, tiles=POOL_TILES, num_slots=64, is_invariant=True)
+    one = run(case, num_slots=64, is_invariant=True)
     assert_exact(one, exact(case))
     assert not torch.equal(many.output, one.output)
 
