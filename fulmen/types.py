@@ -4,6 +4,7 @@ They hold text, numbers and numpy arrays only, so that environments, rewards and
 Axis suffixes: `T` tokens of all documents of a packed batch, `N` documents, `LK` MoE layers x experts per token.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +13,21 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-Role = Literal["system", "user", "assistant"]
-StopReason = Literal["stop", "length", "repetition"]
+Role = Literal["system", "user", "assistant", "tool"]
+StopReason = Literal["stop", "length", "repetition", "stop_string", "deadline", "cancelled", "error"]
 Split = Literal["train", "heldout"]
 ScoreStatus = Literal["ok", "policy_error", "truncated", "repetition", "invalid_verifier"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """A function the assistant asks to be called."""
+
+    name: str
+    arguments: str
+    """A JSON object, as text: what the model wrote, byte for byte."""
+    call_id: str = ""
+    """Which call a tool's answer belongs to; made by a server, not by the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +38,25 @@ class Message:
     content: str
     thinking: str = ""
     """Text between `<think>` and `</think>`; assistant turns only."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Assistant turns only."""
+    name: str = ""
+    """Tool turns: which tool answers."""
+    call_id: str = ""
+    """Tool turns: the call that is answered."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the message as a JSON object; fields that later versions added are left out while empty."""
+        record: dict[str, Any] = {"role": self.role, "content": self.content, "thinking": self.thinking}
+        if self.tool_calls:
+            record["tool_calls"] = [dataclasses.asdict(call) for call in self.tool_calls]
+        return record | {key: value for key, value in (("name", self.name), ("call_id", self.call_id)) if value}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Message":
+        """Returns the message that `to_json` wrote."""
+        calls = tuple(ToolCall(**call) for call in record.get("tool_calls", ()))
+        return cls(**{**record, "tool_calls": calls})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +77,7 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the task as a JSON object."""
-        prompt = [{"role": m.role, "content": m.content, "thinking": m.thinking} for m in self.prompt]
+        prompt = [message.to_json() for message in self.prompt]
         return {
             "task_id": self.task_id,
             "env": self.env,
@@ -59,7 +90,7 @@ class Task:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Task":
         """Returns the task that `to_json` wrote."""
-        return cls(**{**record, "prompt": tuple(Message(**message) for message in record["prompt"])})
+        return cls(**{**record, "prompt": tuple(map(Message.from_json, record["prompt"]))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,29 +104,75 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grammar:
+    """What a completion's answer, after its thinking, must look like."""
+
+    kind: Literal["json_schema", "regex", "lark"]
+    source: str
+    """The JSON schema, regular expression or grammar itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a completion is sampled. Defaults are those of RL rollouts (no truncation of the distribution)."""
+    """How a completion is sampled. Defaults are those of RL rollouts (no truncation of the distribution).
+
+    In this order: grammar and `min_tokens`, penalties, bias, temperature, top_k, top_p, min_p.
+    """
 
     temperature: float = 1.0
     """Divides the logits; 0 takes the most probable token."""
     top_p: float = 1.0
     """Nucleus: the smallest set of most probable tokens whose mass reaches it; in (0, 1]."""
+    top_k: int = 0
+    """Keeps the so many most probable tokens; 0 keeps all."""
+    min_p: float = 0.0
+    """Drops tokens less probable than this times the most probable one; in [0, 1]."""
+    presence_penalty: float = 0.0
+    """Taken from the logit of every token that the completion already has; in [-2, 2]."""
+    frequency_penalty: float = 0.0
+    """Taken from a token's logit for each time the completion already has it; in [-2, 2]."""
+    repetition_penalty: float = 1.0
+    """Divides positive logits of tokens that prompt or completion already have, multiplies negative ones; above 0."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token, added to its logit) pairs."""
     max_tokens: int = 256
     """Longest completion, in tokens."""
+    min_tokens: int = 0
+    """The end token cannot be drawn before so many tokens."""
+    stop: tuple[str, ...] = ()
+    """Texts that end the completion; the text before the first of them is the answer."""
+    thinking_budget: int | None = None
+    """Tokens of thinking after which its end is forced; None is no bound."""
     repetition_window: int = 3000
     """Generation halts after so many consecutive tokens above `repetition_p` (MiniMax-M1 report, section 4.2)."""
     repetition_p: float = 0.99
     """Probability, under the model before temperature and truncation, above which a token counts."""
+    top_logprobs: int = 0
+    """Most probable tokens, under the model, to report at every position; at most 20."""
+    grammar: Grammar | None = None
+    deadline_s: float | None = None
+    """Seconds from submission after which generation stops; None is no bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One completion asked of a `Generate`; the completion is a function of the request and the weights alone."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
     sampling: Sampling
     seed: int
     """Key of the counter-based sampling noise."""
+    prompt_ids: tuple[int, ...] | None = None
+    """The prompt as tokens, in place of `messages`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopLogprob:
+    """A token that could have been drawn."""
+
+    token_id: int
+    logprob: float
+    """Under the model itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +184,43 @@ class Completion:
     token_ids: np.ndarray
     """int64 `[completion tokens]`, the end token included when `stop_reason` is `stop`."""
     logprobs: np.ndarray
-    """float32, of each completion token under the distribution it was sampled from."""
+    """float32, of each completion token under the distribution it was sampled from; 0 where it was forced."""
     stop_reason: StopReason
     message: Message
     """The completion as text, thinking and answer apart."""
     policy_version: int = 0
-    """Number of weight updates before sampling."""
+    """Number of weight updates before sampling began."""
     expert_ids: np.ndarray | None = None
-    """int8 `[prompt + completion - 1, LK]`, the experts each token was routed to, for routing replay."""
+    """int8 (int16 beyond 128 experts) `[prompt + completion - 1, LK]`, the experts each token was routed to, for
+    routing replay."""
+    model_logprobs: np.ndarray | None = None
+    """float32, of each completion token under the model itself: no temperature, penalty or truncation."""
+    mask: np.ndarray | None = None
+    """bool, False where a token was forced (end of a thinking budget) and not drawn; None when all were drawn."""
+    token_versions: np.ndarray | None = None
+    """int64, weight version that each token was drawn with; None when all are `policy_version`."""
+    top_logprobs: tuple[tuple[TopLogprob, ...], ...] = ()
+    """The most probable tokens at each position, most probable first; empty unless asked for."""
+    num_cached: int = 0
+    """Prompt tokens whose keys, values and states were already there."""
+    error: str = ""
+    """What went wrong, when `stop_reason` is `error`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delta:
+    """What one step of an engine added to one request."""
+
+    request_id: int
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    """Of these tokens under the model itself."""
+    top_logprobs: tuple[tuple[TopLogprob, ...], ...] = ()
+    text: str = ""
+    """What can be shown now: whole characters only, nothing that may become a stop string. Structural tokens are
+    written out, the end token is not."""
+    completion: Completion | None = None
+    """The whole completion, with the last of a request's deltas."""
 
 
 @runtime_checkable
