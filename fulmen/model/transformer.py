@@ -102,6 +102,7 @@ class Model(nn.Module):
         cache: Cache | None = None,
         expert_ids: Int[Tensor, "B T LA"] | None = None,
         with_mtp: bool = False,
+        is_invariant: bool = False,
     ) -> Hidden:
         """Returns hidden states ready for the head.
 
@@ -110,7 +111,19 @@ class Model(nn.Module):
 
         Raises: DataError when shapes, documents and cache rows do not fit together.
         """
-        layout = make_layout(token_ids, cu_seqlens, cache)
+        layout = make_layout(token_ids, cu_seqlens, cache, is_invariant=is_invariant)
+        return self.run(token_ids, layout, expert_ids=expert_ids, with_mtp=with_mtp)
+
+    def run(
+        self,
+        token_ids: Int[Tensor, "B T"],
+        layout: Layout,
+        *,
+        expert_ids: Int[Tensor, "B T LA"] | None = None,
+        with_mtp: bool = False,
+    ) -> Hidden:
+        """Returns the same for a layout that is there already; nothing is read back to the host."""
+        cache = layout.cache
         routes = self.config.num_routes
         if expert_ids is not None and expert_ids.shape != (*token_ids.shape, routes):
             raise DataError(f"expert_ids {list(expert_ids.shape)}; allowed: {[*token_ids.shape, routes]}")

@@ -49,11 +49,11 @@ class Bench:
         return torch.randn(length, self.config.hidden_size, dtype=torch.float64, generator=generator)
 
     def cache(self, num_rows: int = 1, max_length: int = LENGTH) -> Cache:
-        """Returns an empty cache in which the layers beside the mixer's own are NaN."""
+        """Returns an empty cache in which the layers beside the mixer's own are NaN, and all keys and values too."""
         cache = Cache.allocate(self.config, num_rows=num_rows, max_length=max_length, dtype=torch.float64)
-        for tensor in (cache.states_M_R_H_K_V, cache.keys_W_R_J_S_D, cache.values_W_R_J_S_D):
-            if len(tensor):
-                tensor[[0, 2, 3]] = torch.nan
+        if len(cache.pool.states_M_S_H_K_V):
+            cache.pool.states_M_S_H_K_V[[0, 2, 3]] = torch.nan
+        cache.pool.poison(blocks=torch.arange(cache.pool.keys_W_P_J_C_D.shape[1]))
         return cache
 
     def __call__(self, x: Tensor, lengths: tuple[int, ...] | None = None, cache: Cache | None = None) -> Tensor:
@@ -125,9 +125,9 @@ def test_chunked_prefill_equals_one_prefill(bench: Bench, pieces: tuple[int, ...
     assert_same(expected, bench(x))
     assert_same(torch.cat([bench(part, cache=cut) for part in x.split(pieces)]), expected)
     for mine, its in (
-        (cut.states_M_R_H_K_V, whole.states_M_R_H_K_V),
-        (cut.keys_W_R_J_S_D, whole.keys_W_R_J_S_D),
-        (cut.values_W_R_J_S_D, whole.values_W_R_J_S_D),
+        (cut.pool.states_M_S_H_K_V, whole.pool.states_M_S_H_K_V),
+        (cut.pool.keys_W_P_J_C_D, whole.pool.keys_W_P_J_C_D),
+        (cut.pool.values_W_P_J_C_V, whole.pool.values_W_P_J_C_V),
     ):
         torch.testing.assert_close(mine, its, rtol=1e-11, atol=1e-11, equal_nan=True)
 
@@ -168,14 +168,14 @@ def test_a_row_of_nan_poisons_no_other_row(bench: Bench) -> None:
 def test_only_the_given_rows_of_a_larger_cache_are_touched(bench: Bench) -> None:
     x = bench.input(10)
     cache = bench.cache(num_rows=4)
-    for tensor in (cache.states_M_R_H_K_V, cache.keys_W_R_J_S_D, cache.values_W_R_J_S_D):
-        tensor[:, [0, 3]] = torch.nan
+    for tensor in (cache.pool.states_M_S_H_K_V, cache.pool.keys_W_P_J_C_D, cache.pool.values_W_P_J_C_V):
+        tensor[:, [0, 1, 4]] = torch.nan
     view = cache.rows(1, 3)
     output = bench(x, (6, 4), view)
     assert_same(output, bench(x, (6, 4)))
     assert cache.lengths_R.tolist() == [0, 6, 4, 0]
-    for tensor in (cache.states_M_R_H_K_V, cache.keys_W_R_J_S_D, cache.values_W_R_J_S_D):
-        assert tensor[:, [0, 3]].isnan().all()
+    for tensor in (cache.pool.states_M_S_H_K_V, cache.pool.keys_W_P_J_C_D, cache.pool.values_W_P_J_C_V):
+        assert tensor[:, [0, 1, 4]].isnan().all()
 
 
 def test_gradient_reaches_every_row_of_every_weight(bench: Bench) -> None:
@@ -207,8 +207,8 @@ def test_bfloat16_decoding_follows_the_full_forward(bench: Bench) -> None:
     rounded = dataclasses.replace(bench, mixer=bench.mixer.bfloat16())
     x = bench.input(200).bfloat16()
     cache = Cache.allocate(bench.config, num_rows=1, max_length=200, dtype=torch.bfloat16)
-    assert cache.states_M_R_H_K_V.dtype == torch.float32
-    assert cache.keys_W_R_J_S_D.dtype == cache.values_W_R_J_S_D.dtype == torch.bfloat16
+    assert cache.pool.states_M_S_H_K_V.dtype == torch.float32
+    assert cache.pool.keys_W_P_J_C_D.dtype == cache.pool.values_W_P_J_C_V.dtype == torch.bfloat16
     output = torch.cat([rounded(part, cache=cache) for part in x.split([100, *[1] * 100])])
     expected = rounded(x)
     assert output.dtype == torch.bfloat16
@@ -228,5 +228,5 @@ def test_a_layout_that_does_not_fit_is_refused(bench: Bench) -> None:
         make_layout(tokens[:, :0], None, None)
     with pytest.raises(DataError, match="1 documents for a cache of 2 rows"):
         make_layout(tokens, None, bench.cache(num_rows=2))
-    with pytest.raises(DataError, match="a row would hold 8 tokens; allowed: at most 7"):
-        make_layout(tokens, None, bench.cache(max_length=7))
+    with pytest.raises(DataError, match="a row would hold 65 tokens; allowed: at most 64"):
+        make_layout(tokens.new_zeros(1, 65), None, bench.cache(max_length=7))

@@ -5,6 +5,7 @@ import torch
 
 from fulmen.model import Cache, ModelConfig
 from fulmen.model.config import MlaShape
+from fulmen.model.cache import BLOCK, block_bytes
 from fulmen.model.layout import make_layout
 from fulmen.model.mixers.mla import MlaMixer
 from fulmen.model.rope import RopeScaling, inverse_frequencies, yarn_borders
@@ -24,11 +25,11 @@ def test_absorbed_equals_naive_in_float64() -> None:
     mixer.init_weights(1.0, generator)
     mixer.double()
     cache = Cache.allocate(CONFIG, num_rows=3, max_length=40, dtype=torch.float64)
-    cache.keys_W_R_J_S_D.normal_(generator=generator)
+    cache.pool.keys_W_P_J_C_D.normal_(generator=generator)
     cache.lengths_R.copy_(torch.tensor([39, 20, 7]))
     x = torch.randn(3, 64, dtype=torch.float64, generator=generator)
     layout = make_layout(torch.zeros(1, 3, dtype=torch.int64), torch.arange(4), cache)
-    stored = cache.keys_W_R_J_S_D[0]
+    stored = cache.pool.keys_W_P_J_C_D[0, 1:]
     q = mixer.q_b_proj(mixer.q_a_layernorm(mixer.q_a_proj(x))).unflatten(-1, (4, 24)) * 5
     absorbed, naive = (f(q[..., :16], q[..., 16:], stored, layout) for f in (mixer._absorbed, mixer._naive))
     assert naive.abs().max() > 0.5
@@ -37,8 +38,7 @@ def test_absorbed_equals_naive_in_float64() -> None:
 
 def test_the_cache_holds_the_latent_and_one_rotated_key_per_token() -> None:
     config = CONFIG.replace(head_dim=192, mla=MlaShape(kv_rank=512, rope_dim=64, value_dim=128, q_rank=1536))
-    cache = Cache.allocate(config, num_rows=1, max_length=10)
-    assert cache.keys_W_R_J_S_D.numel() + cache.values_W_R_J_S_D.numel() == 10 * 576
+    assert block_bytes(config, torch.bfloat16) == BLOCK * 576 * 2
 
 
 def test_yarn_of_deepseek_v3() -> None:

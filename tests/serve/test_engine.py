@@ -382,8 +382,5 @@ def test_an_engine_that_cannot_work_is_refused() -> None:
         Engine(make_model(), TOKENIZER, num_slots=0)
     with torch.device("meta"):
         small = Model(CONFIG.replace(vocab_size=REAL - 1))
-        many = Model(CONFIG.replace(num_experts=129))
     with pytest.raises(ConfigError, match=f"the tokenizer has {REAL} tokens; allowed: at most the model's"):
         Engine(small, TOKENIZER)
-    with pytest.raises(ConfigError, match="num_experts=129; allowed: at most 128"):
-        Engine(many, TOKENIZER)

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fulmen.kernels.lightning import lightning_attention, lightning_decode, slopes
+from fulmen.kernels.lightning import decode_pool, extend_pool, lightning_attention, lightning_decode, slopes
 from fulmen.kernels.norm_gate import norm_gate
+from fulmen.model.cache import Cache
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
 
@@ -59,24 +60,43 @@ class LightningMixer(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
         """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
-        qkv = F.silu(self.qkv_proj(x)).unflatten(-1, (self.num_heads, 3, self.head_dim))
-        q, k, v = qkv.unbind(2)
-        if layout.cache is None:
-            output = lightning_attention(q[None], k[None], v[None], self.slope_H, cu_seqlens=layout.cu_seqlens)[0][0]
+        qkv = self.qkv_proj(x).unflatten(-1, (self.num_heads, 3, self.head_dim))
+        if layout.cache is not None:
+            output = self._continue(qkv, layout, layout.cache)
         else:
-            state = layout.cache.states_M_R_H_K_V[self.cache_index]
-            if layout.is_step:
-                output = lightning_decode(q, k, v, self.slope_H, state)
-            else:
-                output, final = lightning_attention(
-                    q[None], k[None], v[None], self.slope_H,
-                    cu_seqlens=layout.cu_seqlens, initial_state=state, output_final_state=True,
-                )  # fmt: skip
-                assert final is not None, "a final state was asked for"
-                state.copy_(final)
-                output = output[0]
+            q, k, v = F.silu(qkv).unbind(2)
+            output = lightning_attention(
+                q[None], k[None], v[None], self.slope_H,
+                cu_seqlens=layout.cu_seqlens, is_invariant=layout.is_invariant,
+            ).output[0]  # fmt: skip
         assert self.norm.eps is not None, "the norm is made with an eps"
         return self.out_proj(norm_gate(output.flatten(-2), self.output_gate(x), self.norm.weight, eps=self.norm.eps))
+
+    def _continue(self, qkv: Float[Tensor, "T H 3 K"], layout: Layout, cache: Cache) -> Float[Tensor, "T H K"]:
+        """Returns attention over what the rows have seen and the new tokens, which their states then know."""
+        pool, slope = cache.pool, self.slope_H
+        if layout.is_step:
+            q, k, v = qkv.unbind(2)
+            if pool.is_aligned:
+                states = pool.lightning(self.cache_index)
+                return decode_pool(
+                    q, k, v, slope, states, slots=cache.slots_R, lengths=layout.positions_T, is_silu=True
+                )
+            state = pool.states_M_S_H_K_V[self.cache_index]
+            if cache.span is not None:
+                return lightning_decode(q, k, v, slope, state[slice(*cache.span)], is_silu=True)
+            return lightning_decode(q, k, v, slope, state, slots=cache.slots_R, is_silu=True)
+        q, k, v = F.silu(qkv).unbind(2)
+        if layout.extension is not None:
+            return extend_pool(q, k, v, slope, pool.lightning(self.cache_index), layout.extension)
+        state = pool.states_M_S_H_K_V[self.cache_index]
+        output, final = lightning_attention(
+            q[None], k[None], v[None], slope,
+            cu_seqlens=layout.cu_seqlens, initial_state=state[cache.slots_R], output_final_state=True,
+        )  # fmt: skip
+        assert final is not None, "a final state was asked for"
+        state[cache.slots_R] = final
+        return output[0]
 
 
 def xavier_(weight: Tensor, fan_in: int, fan_out: int, gain: float, generator: torch.Generator) -> None:

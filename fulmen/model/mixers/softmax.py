@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fulmen.kernels.attention import cached_attention, packed_attention
+from fulmen.kernels.attention import packed_attention
+from fulmen.kernels.paged import paged_attention, write_pages
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
 from fulmen.model.mixers.lightning import xavier_
@@ -74,13 +75,17 @@ class SoftmaxMixer(nn.Module):
             for projection, norm in ((self.q_proj, self.q_norm), (self.k_proj, self.k_norm))
         )  # fmt: skip
         v = self.v_proj(x).unflatten(-1, heads)
-        if layout.cache is None:
+        if layout.cache is None or layout.is_fresh:
             output = packed_attention(q, k, v, layout.cu_seqlens)
-        else:
-            keys = layout.cache.keys_W_R_J_S_D[self.cache_index]
-            values = layout.cache.values_W_R_J_S_D[self.cache_index]
-            keys[layout.document_T, :, layout.positions_T] = k.to(keys.dtype)
-            values[layout.document_T, :, layout.positions_T] = v.to(values.dtype)
-            seen = slice(0, layout.longest)
-            output = cached_attention(q, keys[:, :, seen], values[:, :, seen], layout.positions_T, layout.cu_seqlens)
+        if layout.cache is not None:
+            pages = (
+                layout.cache.pool.keys_W_P_J_C_D[self.cache_index],
+                layout.cache.pool.values_W_P_J_C_V[self.cache_index],
+            )
+            write_pages(k, v, *pages, layout.cells_T)
+            if not layout.is_fresh:
+                output = paged_attention(
+                    q, *pages, layout.cache.table_R_X, layout.cache.lengths_R,
+                    None if layout.is_step else layout.cu_seqlens, longest=layout.longest,
+                )  # fmt: skip
         return self.o_proj(output.flatten(-2))

@@ -1,0 +1,281 @@
+"""The device side of the engine: cache, slots and the passes over the model. It is told what to run and decides nothing.
+
+A decoding step is one function of device tensors alone; on CUDA it is captured as a graph for each size of batch, so
+that the host launches one thing per step. Axes: `S` slots, `R` rows, `T` tokens, `X` blocks of a row, `V` vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fulmen.model import Model
+from fulmen.model.cache import BLOCK, Cache, CachePool
+from fulmen.model.layout import extend_layout, step_layout
+from fulmen.model.transformer import Hidden
+from fulmen.serve.sampling import sample, uniform
+from fulmen.serve.slots import Count, Drawn, Setting, SlotState, Thinking
+
+BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
+"""Sizes of batch that a decoding step is captured for; smaller batches are padded with slot 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What a step does beside drawing from the truncated distribution; each costs time, so it is done when asked for."""
+
+    has_budget: bool = False
+    """Some row has a thinking budget."""
+    has_adjustments: bool = False
+    """Some row has penalties, a bias, a grammar or a least number of tokens."""
+    num_top: int = 0
+    """Most probable tokens to report."""
+
+
+@dataclass(kw_only=True)
+class Pending:
+    """Results of one pass that are on their way to the host."""
+
+    integers: Tensor
+    """int64 `[R, 3]`: token, code, whether forced."""
+    reals: Tensor
+    """`[R, 2]`: logprob, model logprob."""
+    routes: Tensor | None
+    """`[T, LK]`, experts of the tokens that were computed."""
+    top_ids: Tensor | None
+    top_logprobs: Tensor | None
+    event: "torch.cuda.Event | None"
+
+    def wait(self) -> None:
+        """Returns once the results are here."""
+        if self.event is not None:
+            self.event.synchronize()
+
+
+class Runner:
+    """Runs passes over one model and its cache."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        num_slots: int,
+        num_snapshots: int,
+        num_blocks: int,
+        max_length: int,
+        num_real: int,
+        end_id: int,
+        thinking: Thinking,
+        has_graphs: bool,
+        is_invariant: bool,
+        has_routes: bool,
+    ) -> None:
+        weight = model.lm_head.weight
+        self.model, self.device, self.dtype = model, weight.device, weight.dtype
+        self.num_real, self.num_slots, self.is_invariant = num_real, num_slots, is_invariant
+        self.max_length, self.has_routes = max_length, has_routes and model.config.num_routes > 0
+        self.route_dtype = torch.int8 if model.config.num_experts <= 128 else torch.int16
+        self.pool = CachePool.allocate(
+            model.config, num_slots=num_slots + num_snapshots + 1, num_blocks=num_blocks + 1,
+            dtype=self.dtype, device=self.device,
+        )  # fmt: skip
+        self.table_S_X = torch.zeros(num_slots + 1, -(-max_length // BLOCK), dtype=torch.int32, device=self.device)
+        self.slots = SlotState.allocate(
+            num_slots=num_slots + 1, dtype=torch.promote_types(self.dtype, torch.float32), device=self.device,
+            end_id=end_id, thinking=thinking,
+        )  # fmt: skip
+        self._graphs: dict[tuple[int, Features], _Graph] = {}
+        self._graph_pool = torch.cuda.graph_pool_handle() if has_graphs else None
+        self._slot_list: list[int] = []
+        self._slot_tensor: Tensor | None = None
+
+    def upload(self, values: Sequence[object] | np.ndarray, dtype: torch.dtype = torch.int64) -> Tensor:
+        """Returns host values on the device, without waiting for it."""
+        tensor = torch.as_tensor(np.asarray(values)).to(dtype)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+
+    def start_slots(self, slots: Sequence[int], rows: Sequence[tuple[list[int], list[float]]]) -> None:
+        """Writes settings and counters of new sequences."""
+        index = self.upload(slots)
+        self.slots.counts_S_F[index] = self.upload([counts for counts, _ in rows])
+        reals = self.upload([settings for _, settings in rows], self.slots.settings_S_F.dtype)
+        self.slots.settings_S_F[index] = reals
+
+    def read_slot(self, slot: int) -> tuple[list[int], list[float]]:
+        """Returns settings and counters of a slot, as `start_slots` takes them."""
+        return self.slots.counts_S_F[slot].tolist(), self.slots.settings_S_F[slot].tolist()
+
+    def write_table(self, entries: Sequence[tuple[int, int, int]]) -> None:
+        """Writes (slot, column, block) entries of the block table."""
+        if entries:
+            slots, columns, blocks = self.upload(np.array(entries, dtype=np.int64).T.copy()).unbind(0)
+            self.table_S_X[slots, columns] = blocks.to(torch.int32)
+
+    def clear_slots(self, slots: Sequence[int]) -> None:
+        """Makes slots ones that have seen nothing."""
+        if slots:
+            self.pool.clear_slots(self.upload(slots))
+
+    def copy_slots(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Copies states, (destination, source)."""
+        if pairs:
+            self.pool.copy_slots(*self.upload(np.array(pairs).T.copy()).unbind(0))
+
+    def copy_blocks(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Copies blocks, (destination, source)."""
+        if pairs:
+            self.pool.copy_blocks(*self.upload(np.array(pairs).T.copy()).unbind(0))
+
+    def move_slots(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Moves everything that is kept by slot, (destination, source)."""
+        if pairs:
+            destination, source = self.upload(np.array(pairs).T.copy()).unbind(0)
+            self.pool.copy_slots(destination, source)
+            for tensor in (self.table_S_X, self.slots.counts_S_F, self.slots.settings_S_F):
+                tensor[destination] = tensor[source]
+
+    @torch.inference_mode()
+    def prefill(
+        self, token_ids: Sequence[Sequence[int]], slots: Sequence[int], starts: Sequence[int]
+    ) -> tuple[Hidden, list[int]]:
+        """Computes new tokens of several slots; returns their hidden states and the row of each slot's last one."""
+        borders = [0]
+        for part in token_ids:
+            borders.append(borders[-1] + len(part))
+        flat = np.concatenate([np.asarray(part, dtype=np.int64) for part in token_ids])
+        slots_R = self.upload(slots)
+        cache = Cache(pool=self.pool, slots_R=slots_R, lengths_R=self.upload(starts), table_R_X=self.table_S_X[slots_R])
+        layout = extend_layout(cache, borders, starts, is_invariant=self.is_invariant)
+        encoded = self.model.run(self.upload(flat)[None], layout)
+        ends = [start + len(part) for start, part in zip(starts, token_ids, strict=True)]
+        self.slots.counts_S_F[slots_R, Count.LENGTH] = self.upload(ends)
+        return encoded, [border - 1 for border in borders[1:]]
+
+    @torch.inference_mode()
+    def draw_first(self, encoded: Hidden, rows: Sequence[int], slots: Sequence[int], features: Features) -> Pending:
+        """Draws the token that follows the prefill of each slot; `rows` are those of its last token."""
+        logits = self.model.logits(encoded.hidden[0, self.upload(rows)])
+        slots_R = self.upload(slots)
+        routes = encoded.expert_ids[0].to(self.route_dtype) if self.has_routes else None
+        return self._send(self._draw(logits, slots_R, features), routes)
+
+    def fork(self, followers: Sequence[int], leaders: Sequence[int]) -> None:
+        """Gives slots the length of those they were forked from."""
+        if followers:
+            length = self.slots.counts_S_F[self.upload(leaders), Count.LENGTH]
+            self.slots.counts_S_F[self.upload(followers), Count.LENGTH] = length
+
+    @torch.inference_mode()
+    def step(self, slots: list[int], features: Features, *, longest: int) -> Pending:
+        """Computes the newest token of each slot and draws the next; slots ascend."""
+        if self._graph_pool is not None:
+            bucket = next((size for size in BUCKETS if size >= len(slots)), None)
+            if bucket is not None:
+                return self._replay(slots, features, bucket)
+        if slots != self._slot_list or self._slot_tensor is None:
+            self._slot_list, self._slot_tensor = list(slots), self.upload(slots)
+        span = (slots[0], slots[-1] + 1) if slots[-1] - slots[0] == len(slots) - 1 else None
+        return self._send(*self._step(self._slot_tensor, features, longest=longest, span=span))
+
+    def _step(
+        self, slots_R: Tensor, features: Features, *, longest: int, span: tuple[int, int] | None
+    ) -> tuple["_Result", Tensor | None]:
+        counts = self.slots.counts_S_F[slots_R]
+        cache = Cache(
+            pool=self.pool, slots_R=slots_R, lengths_R=counts[:, Count.LENGTH], span=span,
+            table_R_X=self.table_S_X[:, : -(-longest // BLOCK)][slots_R],
+        )  # fmt: skip
+        layout = step_layout(cache, longest=longest, is_invariant=self.is_invariant)
+        encoded = self.model.run(counts[:, Count.LAST, None], layout)
+        # Rows of slot 0 stay at length 0: they own no block.
+        self.slots.counts_S_F[slots_R, Count.LENGTH] = (layout.positions_T + 1) * (slots_R > 0)
+        routes = encoded.expert_ids[:, 0].to(self.route_dtype) if self.has_routes else None
+        return self._draw(self.model.logits(encoded.hidden[:, 0]), slots_R, features), routes
+
+    def _draw(self, logits: Tensor, slots_R: Tensor, features: Features) -> "_Result":
+        counts, settings = self.slots.counts_S_F[slots_R], self.slots.settings_S_F[slots_R]
+        logits[:, self.num_real :] = -torch.inf
+        noise = uniform(counts[:, Count.SEED], counts[:, Count.DRAWN])
+        drawn = sample(logits, settings[:, Setting.TEMPERATURE], settings[:, Setting.TOP_P], noise)
+        moved = self.slots.advance(
+            slots_R, drawn.token_ids, drawn.logprob, drawn.model_p.log(), has_budget=features.has_budget
+        )
+        top = logits.log_softmax(-1).topk(features.num_top, dim=-1) if features.num_top else None
+        return _Result(
+            drawn=moved, top_ids=None if top is None else top.indices, top_logprobs=None if top is None else top.values
+        )
+
+    def _send(self, result: "_Result", routes: Tensor | None) -> Pending:
+        """Starts the way of results to the host."""
+        drawn = result.drawn
+        integers = torch.stack((drawn.token_ids, drawn.codes, drawn.is_forced.long()), dim=1)
+        reals = torch.stack((drawn.logprobs, drawn.model_logprobs), dim=1)
+        parts = [self._to_host(part) for part in (integers, reals, routes, result.top_ids, result.top_logprobs)]
+        event = None
+        if self.device.type == "cuda":
+            event = torch.cuda.Event()
+            event.record()
+        assert parts[0] is not None, "there is a token for every row"
+        assert parts[1] is not None, "and its log-probability"
+        return Pending(
+            integers=parts[0], reals=parts[1], routes=parts[2], top_ids=parts[3], top_logprobs=parts[4], event=event
+        )
+
+    def _to_host(self, tensor: Tensor | None) -> Tensor | None:
+        if tensor is None or self.device.type != "cuda":
+            return tensor
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        return host.copy_(tensor, non_blocking=True)
+
+    def _replay(self, slots: list[int], features: Features, bucket: int) -> Pending:
+        """Runs a step as a graph, which is captured the first time."""
+        key = (bucket, features)
+        if key not in self._graphs:
+            self._graphs[key] = self._capture(bucket, features)
+        graph = self._graphs[key]
+        if slots != graph.slots:
+            graph.slots = list(slots)
+            graph.slots_R.copy_(self.upload([*slots, *[0] * (bucket - len(slots))]))
+        graph.graph.replay()
+        num_rows = len(slots)
+        result = graph.result
+        drawn = result.drawn
+        cut = Drawn(
+            token_ids=drawn.token_ids[:num_rows], codes=drawn.codes[:num_rows], is_forced=drawn.is_forced[:num_rows],
+            logprobs=drawn.logprobs[:num_rows], model_logprobs=drawn.model_logprobs[:num_rows],
+        )  # fmt: skip
+        top_ids = None if result.top_ids is None else result.top_ids[:num_rows]
+        top_logprobs = None if result.top_logprobs is None else result.top_logprobs[:num_rows]
+        routes = None if graph.routes is None else graph.routes[:num_rows]
+        return self._send(_Result(drawn=cut, top_ids=top_ids, top_logprobs=top_logprobs), routes)
+
+    def _capture(self, bucket: int, features: Features) -> "_Graph":
+        slots_R = torch.zeros(bucket, dtype=torch.int64, device=self.device)
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(2):
+                self._step(slots_R, features, longest=self.max_length, span=None)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._graph_pool):
+            result, routes = self._step(slots_R, features, longest=self.max_length, span=None)
+        return _Graph(graph=graph, slots_R=slots_R, slots=[0] * bucket, result=result, routes=routes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Result:
+    drawn: Drawn
+    top_ids: Tensor | None
+    top_logprobs: Tensor | None
+
+
+@dataclass(kw_only=True)
+class _Graph:
+    graph: "torch.cuda.CUDAGraph"
+    slots_R: Tensor
+    slots: list[int]
+    result: _Result
+    routes: Tensor | None
