@@ -17,12 +17,16 @@ from torch import Tensor
 from fulmen.errors import ConfigError, DataError
 from fulmen.model import Model
 from fulmen.model.cache import BLOCK, block_bytes, is_aligned_by_default, slot_bytes
+from fulmen.serve.adjust import needs_adjustment
+from fulmen.serve.answer import AnswerMasker
+from fulmen.serve.grammar import make_masker
 from fulmen.serve.runner import Features, Pending, Runner
 from fulmen.serve.scheduler import Piece, Round, Scheduler
 from fulmen.serve.scheduler import Sequence as Scheduled
 from fulmen.serve.slots import Thinking
 from fulmen.serve.stops import REASONS
 from fulmen.text.chat import decode_completion, encode_prompt
+from fulmen.text.parse import message_of, thinking_markers
 from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import Tokenizer
 from fulmen.types import Completion, Delta, Request, StopReason, TopLogprob
@@ -85,13 +89,18 @@ class Engine:
         records_routes: bool = True,
         has_prefix_cache: bool | None = None,
         is_invariant: bool = False,
+        is_aligned: bool | None = None,
         has_graphs: bool | None = None,
+        is_overlapped: bool | None = None,
+        is_debug: bool = False,
     ) -> None:
         """Plans the memory; it is taken with the first request and given back by `release`.
 
         `num_slots` sequences run at once, each of at most `max_length` tokens (prompt and completion). `cache_bytes`
         holds keys, values and snapshots. `records_routes` keeps the experts of every token, for the learner to replay;
         it excludes the prefix cache, whose tokens are not computed. `is_invariant`: see docs/serving.md.
+        `is_aligned`, `has_graphs`, `is_overlapped` None do what the device is good at; `is_debug` fills memory that
+        nobody owns with NaN.
 
         Raises: ConfigError for settings out of range, or a tokenizer with more tokens than the model.
         """
@@ -112,10 +121,13 @@ class Engine:
         self._prefill_tokens = prefill_tokens
         weight = model.lm_head.weight
         is_cuda = weight.device.type == "cuda"
-        self._is_overlapped = is_cuda
+        self._is_overlapped = is_cuda if is_overlapped is None else is_overlapped
+        self._is_debug = is_debug
         self._dtype = np.dtype(np.float64 if weight.dtype == torch.float64 else np.float32)
         self._has_graphs = is_cuda and model.config.mla is None if has_graphs is None else has_graphs
-        self._is_aligned = is_aligned_by_default(model.config, weight.dtype, weight.device)
+        self._is_aligned = (
+            is_aligned_by_default(model.config, weight.dtype, weight.device) if is_aligned is None else is_aligned
+        )
         self._plan_memory(max_length, cache_bytes)
         self._thinking = _thinking(tokenizer)
         self._policy_version = 0
@@ -123,6 +135,7 @@ class Engine:
         self._trackers: dict[int, _Tracker] = {}
         self._inflight: deque[_Launched] = deque()
         self._deadlines: dict[int, float] = {}
+        self._maskers: dict[int, AnswerMasker] = {}
         self._totals = [0, 0, 0]
         self._runner: Runner | None = None
         self._scheduler = self._make_scheduler()
@@ -228,8 +241,8 @@ class Engine:
         """
         prepared = [self._prepare(request) for request in requests]
         trackers = [
-            self._enqueue(request, prompt, has_text=bool(request.sampling.stop))
-            for request, prompt in zip(requests, prepared, strict=True)
+            self._enqueue(request, *parts, has_text=bool(request.sampling.stop))
+            for request, parts in zip(requests, prepared, strict=True)
         ]
         missing = set(trackers)
         try:
@@ -249,11 +262,12 @@ class Engine:
 
         Raises: ConfigError for sampling settings out of range, DataError for a prompt that does not fit.
         """
-        return self._enqueue(request, self._prepare(request), has_text=True).sequence.request_id
+        return self._enqueue(request, *self._prepare(request), has_text=True).sequence.request_id
 
     def cancel(self, request_id: int) -> None:
         """Drops a request, whatever state it is in; there are no more deltas of it. Unknown ids are ignored."""
         tracker = self._trackers.pop(request_id, None)
+        self._maskers.pop(request_id, None)
         if tracker is not None:
             self._scheduler.finish(tracker.sequence)
 
@@ -261,8 +275,8 @@ class Engine:
         """Runs one round; returns what it added to each request, the completion with the last of its deltas."""
         return [tracker.delta() for tracker in self._advance()]
 
-    def _prepare(self, request: Request) -> list[int]:
-        """Returns the prompt's tokens, once everything about a request has been checked."""
+    def _prepare(self, request: Request) -> tuple[list[int], AnswerMasker | None]:
+        """Returns the prompt's tokens and the grammar, once everything about a request has been checked."""
         check_sampling(request, vocab_size=self.tokenizer.vocab_size)
         if request.prompt_ids is not None and request.messages:
             raise DataError("a request has messages and prompt_ids; allowed: one of the two")
@@ -280,9 +294,14 @@ class Engine:
                 f"a prompt of {len(prompt)} tokens with max_tokens={request.sampling.max_tokens}; allowed: at most "
                 f"{self.max_length} together"
             )
-        return prompt
+        grammar = request.sampling.grammar
+        if grammar is None:
+            return prompt, None
+        return prompt, AnswerMasker(make_masker(self.tokenizer, grammar, self.model.config.vocab_size), self._thinking)
 
-    def _enqueue(self, request: Request, prompt: list[int], *, has_text: bool) -> "_Tracker":
+    def _enqueue(
+        self, request: Request, prompt: list[int], masker: AnswerMasker | None, *, has_text: bool
+    ) -> "_Tracker":
         sampling = request.sampling
         tracker = _Tracker(
             request=request, started_s=time.monotonic(),
@@ -295,6 +314,8 @@ class Engine:
         self._trackers[tracker.sequence.request_id] = tracker
         if sampling.deadline_s is not None:
             self._deadlines[tracker.sequence.request_id] = tracker.started_s + sampling.deadline_s
+        if masker is not None:
+            self._maskers[tracker.sequence.request_id] = masker
         self._scheduler.add(tracker.sequence)
         return tracker
 
@@ -302,16 +323,14 @@ class Engine:
         """Runs one round; returns the requests with news."""
         touched: dict[_Tracker, None] = {}
         self._stop_late(touched)
-        if self._scheduler.is_tight or not self._is_overlapped:
+        # A grammar's next mask follows from the token before.
+        if self._scheduler.is_tight or not self._is_overlapped or self._maskers:
             self._collect(touched, leave=0)
         round_ = self._scheduler.plan()
         if round_.is_empty:
             self._collect(touched, leave=0)
             return list(touched)
-        try:
-            self._launch(round_)
-        except torch.OutOfMemoryError as error:
-            self._fail(round_, error, touched)
+        self._launch(round_, touched)
         self._collect(touched, leave=1 if self._is_overlapped else 0)
         if not self._is_overlapped and not self._is_aligned and any(t.completion is not None for t in touched):
             # Plain states are used in place while the slots in use have no gaps.
@@ -335,11 +354,11 @@ class Engine:
                 self.model, num_slots=self.num_slots, num_snapshots=self._num_snapshots, num_blocks=self._num_blocks,
                 max_length=self.max_length, num_real=self.tokenizer.vocab_size, end_id=self.tokenizer.end_id,
                 thinking=self._thinking, has_graphs=self._has_graphs, is_invariant=self._is_invariant,
-                has_routes=self._records_routes,
+                has_routes=self._records_routes, is_aligned=self._is_aligned, is_debug=self._is_debug,
             )  # fmt: skip
         return self._runner
 
-    def _launch(self, round_: Round) -> None:
+    def _launch(self, round_: Round, touched: "dict[_Tracker, None]") -> None:
         runner = self._ready()
         for sequence, slot in round_.preempted:
             self._trackers[sequence.request_id].saved = runner.read_slot(slot)
@@ -347,17 +366,39 @@ class Engine:
             trackers = [self._trackers[sequence.request_id] for sequence in round_.admitted]
             rows = [tracker.saved or runner.slots.start(tracker.request) for tracker in trackers]
             runner.start_slots([sequence.slot for sequence in round_.admitted], rows)
+            for tracker in trackers:
+                sequence = tracker.sequence
+                prompt, completion = (
+                    sequence.token_ids[: sequence.num_prompt],
+                    sequence.token_ids[sequence.num_prompt :],
+                )
+                runner.adjust(sequence.slot, tracker.request.sampling, prompt, completion)
         runner.write_table(round_.table)
         runner.clear_slots(round_.cleared)
         runner.copy_slots(round_.restored)
+        self._send_masks(round_)
         if round_.steps:
             steps = sorted(round_.steps, key=lambda sequence: sequence.slot)
             longest = max(sequence.num_cached for sequence in steps)
             pending = runner.step([s.slot for s in steps], self._features(steps), longest=longest)
             self._inflight.append(_Launched(pending=pending, drawn=steps, pieces=[], version=self._policy_version))
         if round_.pieces:
-            self._launch_pieces(round_)
+            try:
+                self._launch_pieces(round_)
+            except torch.OutOfMemoryError as error:
+                self._lighten(round_, error, touched)
+                return
         runner.copy_slots(round_.snapshots)
+
+    def _send_masks(self, round_: Round) -> None:
+        """Tells the device what the grammars of those that draw in this round allow."""
+        if not self._maskers:
+            return
+        drawing = list(round_.steps)
+        for piece in round_.pieces:
+            drawing += [piece.sequence, *piece.followers] if piece.is_last else []
+        masked = [s for s in drawing if s.request_id in self._maskers]
+        self._ready().allow([s.slot for s in masked], [self._maskers[s.request_id].mask() for s in masked])
 
     def _launch_pieces(self, round_: Round) -> None:
         runner, pieces = self._ready(), round_.pieces
@@ -384,7 +425,8 @@ class Engine:
         samplings = [self._trackers[sequence.request_id].request.sampling for sequence in sequences]
         return Features(
             has_budget=any(s.thinking_budget is not None for s in samplings),
-            has_adjustments=False,
+            has_adjustments=any(map(needs_adjustment, samplings)),
+            has_least=any(s.min_tokens for s in samplings),
             num_top=max((s.top_logprobs for s in samplings), default=0),
         )
 
@@ -437,6 +479,8 @@ class Engine:
                 tracker.add_top(launched.pending, row)
             touched[tracker] = None
             code = codes[row]
+            if sequence.request_id in self._maskers:
+                self._maskers[sequence.request_id].advance(tokens[row])
             if model_logprobs[row] != model_logprobs[row]:
                 self._finish(tracker, "error", "the model's logits are not finite")
             elif tracker.stream is not None and code != STOP_CODE:
@@ -453,6 +497,7 @@ class Engine:
         sequence = tracker.sequence
         del self._trackers[sequence.request_id]
         self._deadlines.pop(sequence.request_id, None)
+        self._maskers.pop(sequence.request_id, None)
         kept = self._scheduler.finish(sequence)
         if kept[0]:
             self._ready().copy_slots([kept])
@@ -465,16 +510,17 @@ class Engine:
         self._totals[1] += len(tracker.logprobs)
         self._totals[2] += sequence.num_reused
 
-    def _fail(self, round_: Round, error: Exception, touched: "dict[_Tracker, None]") -> None:
-        """Ends the requests whose prefill did not fit into the device's memory; the others go on."""
-        torch.cuda.empty_cache()
-        self._scheduler.forget(self._policy_version)
-        failed = [member for piece in round_.pieces for member in (piece.sequence, *piece.followers)]
-        for sequence in failed or round_.steps:
-            tracker = self._trackers.get(sequence.request_id)
-            if tracker is not None:
-                self._finish(tracker, "error", f"out of memory ({error})")
-                touched[tracker] = None
+    def _lighten(self, round_: Round, error: Exception, touched: "dict[_Tracker, None]") -> None:
+        """Has pieces that did not fit together computed one by one; one that does not fit alone ends its requests."""
+        if self.model.lm_head.weight.is_cuda:
+            torch.cuda.empty_cache()
+        self._scheduler.retract(round_)
+        if len(round_.pieces) > 1:
+            return
+        for sequence in (round_.pieces[0].sequence, *round_.pieces[0].followers):
+            tracker = self._trackers[sequence.request_id]
+            self._finish(tracker, "error", f"out of memory in the prefill ({error})")
+            touched[tracker] = None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -545,11 +591,7 @@ class _Tracker:
             mask = np.ones(len(tokens), dtype=bool)
             mask[self.forced] = False
         text = self.stream.text if reason == "stop_string" and self.stream is not None else None
-        message = (
-            decode_completion(tokenizer, tokens)
-            if text is None
-            else decode_completion(tokenizer, tokenizer.encode(text))
-        )
+        message = decode_completion(tokenizer, tokens) if text is None else message_of(tokenizer, text)
         versions = np.array(self.versions, dtype=np.int64)
         first = self.versions[0] if self.versions else version
         return Completion(
@@ -590,4 +632,5 @@ def check_sampling(request: Request, *, vocab_size: int) -> None:
 
 
 def _thinking(tokenizer: Tokenizer) -> Thinking:
-    return Thinking()
+    markers = thinking_markers(tokenizer)
+    return Thinking(opening=markers.opening, closing=markers.closing, forced=markers.forced, is_open=markers.is_open)

@@ -125,6 +125,8 @@ class Scheduler:
         self.running: list[Sequence] = []
         """With a slot, oldest first."""
         self.num_preemptions = 0
+        self.is_careful = False
+        """Whether one piece at a time is computed: several together did not fit."""
         self.version = 0
         """Of the weights; keys of other versions are never found."""
 
@@ -207,6 +209,7 @@ class Scheduler:
         if round_.preempted or not self._is_worth_admitting():
             # Who was just sent away would come straight back.
             return
+        self.is_careful = self.is_careful and bool(self.waiting)
         while self.waiting and self.slots.num_free:
             sequence = self.waiting[0]
             if sequence.num_drawn == 0 and sequence.prompt_key in leaders:
@@ -214,7 +217,8 @@ class Scheduler:
                 if leader is None or not self._fork(sequence, leader, round_):
                     break
                 continue
-            if budget <= 0 or not self._admit(sequence, round_):
+            is_full = budget <= 0 or (self.is_careful and round_.pieces)
+            if is_full or not self._admit(sequence, round_):
                 break
             budget -= self._plan_piece(sequence, budget, leaders, round_)
 
@@ -350,6 +354,22 @@ class Scheduler:
             return 0, 0
         snapshot = self.snapshots.add(sequence.keys[num_blocks - 1])
         return (snapshot, sequence.slot) if snapshot else (0, 0)
+
+    def retract(self, round_: Round) -> None:
+        """Sends everybody whose piece could not be computed back to the front of the queue.
+
+        Prefixes and snapshots that the round was to make are forgotten, with all others.
+        """
+        members = [member for piece in round_.pieces for member in (piece.sequence, *piece.followers)]
+        drawing = [s for piece in round_.pieces if piece.is_last for s in (piece.sequence, *piece.followers)]
+        for sequence in drawing:
+            sequence.num_drawn -= 1
+        for sequence in reversed(members):
+            self._take_back(sequence)
+            sequence.num_cached = 0
+            self.waiting.appendleft(sequence)
+        self.forget(self.version)
+        self.is_careful = True
 
     def compact(self) -> list[tuple[int, int]]:
         """Moves sequences into the lowest slots; returns (destination, source) pairs, to be copied in this order."""
