@@ -1,4 +1,4 @@
-"""The engine on one GPU: decoding at 2,048 tokens of context, rollouts from end to end, streams over HTTP; beside peers.
+"""The engine on one GPU: decoding at 2,048 tokens of context, rollouts from end to end, HTTP streams; beside peers.
 
     python -m benchmarks.serve                # one GPU, bfloat16, about six minutes
     python -m benchmarks.serve --selftest     # CPU, tiny shapes: runs every line, measures nothing
@@ -114,7 +114,7 @@ def synchronize(device: str) -> None:
 
 
 def check_greedy(model: Model, tokenizer: Tokenizer) -> dict[str, float]:
-    """Returns how far the engine is from one forward pass over what it wrote: share of equal greedy tokens, |dlogprob|."""
+    """Returns how far the engine is from one forward pass over what it wrote: equal greedy tokens, |dlogprob|."""
     engine = Engine(model, tokenizer, num_slots=16, max_length=512)
     requests = [
         Request(prompt_ids=p, sampling=Sampling(temperature=0.0, max_tokens=70), seed=0)

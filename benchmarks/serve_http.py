@@ -1,6 +1,7 @@
 """A load of concurrent streams over HTTP: time to the first token, time between tokens, tokens per second.
 
-Called by `benchmarks.serve`. Server and clients share one process and one interpreter, so the clients' work counts against the server.
+Called by `benchmarks.serve`. Server and clients share one process and one interpreter, so the clients' work counts
+against the server.
 """
 
 import asyncio

@@ -615,7 +615,7 @@ def check_sampling(request: Request, *, vocab_size: int) -> None:
         ("min_p", sampling.min_p, 0 <= sampling.min_p <= 1, "from 0 to 1"),
         ("presence_penalty", sampling.presence_penalty, abs(sampling.presence_penalty) <= 2, "from -2 to 2"),
         ("frequency_penalty", sampling.frequency_penalty, abs(sampling.frequency_penalty) <= 2, "from -2 to 2"),
-        ("repetition_penalty", sampling.repetition_penalty, 0 < sampling.repetition_penalty <= 10, "above 0, at most 10"),
+        ("repetition_penalty", sampling.repetition_penalty, 0 < sampling.repetition_penalty <= 10, "above 0, up to 10"),
         ("max_tokens", sampling.max_tokens, sampling.max_tokens >= 1, "at least 1"),
         ("min_tokens", sampling.min_tokens, 0 <= sampling.min_tokens <= sampling.max_tokens, "from 0 to max_tokens"),
         ("stop", sampling.stop, all(sampling.stop), "texts that are not empty"),

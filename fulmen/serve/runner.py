@@ -1,4 +1,4 @@
-"""The device side of the engine: cache, slots and the passes over the model. It is told what to run and decides nothing.
+"""The device side of the engine: cache, slots and the passes over the model. Told what to run, it decides nothing.
 
 A decoding step is one function of device tensors alone; on CUDA it is captured as a graph for each size of batch, so
 that the host launches one thing per step. Axes: `S` slots, `R` rows, `T` tokens, `X` blocks of a row, `V` vocabulary.
@@ -28,7 +28,7 @@ BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256,
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """What a step does beside drawing from the truncated distribution; each costs time, so it is done when asked for."""
+    """What a step does beside drawing from the truncated distribution; each costs time, so only when asked for."""
 
     has_budget: bool = False
     """Some row has a thinking budget."""

@@ -144,7 +144,7 @@ class Scheduler:
 
     @property
     def is_tight(self) -> bool:
-        """Whether the next round may have to preempt; tokens that were drawn must have been read before it is planned."""
+        """Whether the next round may have to preempt; drawn tokens must have been read before it is planned."""
         return self.blocks.num_free < sum(self._needs_block(sequence) for sequence in self.running)
 
     def _needs_block(self, sequence: Sequence) -> bool:
@@ -330,7 +330,7 @@ class Scheduler:
         return True
 
     def finish(self, sequence: Sequence) -> tuple[int, int]:
-        """Takes a sequence out, wherever it is. Returns (snapshot, slot) when its states are to be kept, else (0, 0)."""
+        """Takes a sequence out, wherever it is. Returns (snapshot, slot) if its states are to be kept, else (0, 0)."""
         sequence.is_finished = True
         if not sequence.slot:
             self.waiting.remove(sequence)
