@@ -8,7 +8,7 @@ overlap. A completion is a function of its request and the weights: batch, order
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,21 +19,24 @@ from fulmen.model import Model
 from fulmen.model.cache import BLOCK, block_bytes, is_aligned_by_default, slot_bytes
 from fulmen.serve.adjust import needs_adjustment
 from fulmen.serve.answer import AnswerMasker
-from fulmen.serve.grammar import make_masker
+from fulmen.serve.checks import check_sampling
 from fulmen.serve.runner import Features, Pending, Runner
 from fulmen.serve.scheduler import Piece, Round, Scheduler
 from fulmen.serve.scheduler import Sequence as Scheduled
 from fulmen.serve.slots import Thinking
 from fulmen.serve.stops import REASONS
-from fulmen.text.chat import decode_completion, encode_prompt
-from fulmen.text.parse import message_of, thinking_markers
+from fulmen.serve.tracker import Entry, Ledger, Tracker
+from fulmen.text.chat import encode_prompt
+from fulmen.text.parse import thinking_markers
 from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import Tokenizer
-from fulmen.types import Completion, Delta, Request, StopReason, TopLogprob
+from fulmen.types import Completion, Delta, Request, StopReason
 
 MAX_LENGTH = 131_072
 """Longest sequence unless told otherwise; the block table grows with it."""
 CPU_CACHE_BYTES = 1 << 30
+LEDGER_ENTRIES = 512
+"""Steps after which tokens go to the requests' own lists even if nobody looks."""
 STOP_CODE = 1 + REASONS.index("stop")
 CUDA_CACHE_FRAC = 0.5
 """Share of the free memory of a CUDA device that the cache takes unless told otherwise."""
@@ -63,8 +66,7 @@ class _Launched:
     """A pass whose results are not read yet."""
 
     pending: Pending
-    drawn: list[Scheduled]
-    """In the order of the results."""
+    ledger: Ledger
     pieces: list[Piece]
     """What the routes are of; empty for a step."""
     version: int
@@ -123,7 +125,7 @@ class Engine:
         is_cuda = weight.device.type == "cuda"
         self._is_overlapped = is_cuda if is_overlapped is None else is_overlapped
         self._is_debug = is_debug
-        self._dtype = np.dtype(np.float64 if weight.dtype == torch.float64 else np.float32)
+        self._dtype: np.dtype[np.floating] = np.dtype("float64" if weight.dtype == torch.float64 else "float32")
         self._has_graphs = is_cuda and model.config.mla is None if has_graphs is None else has_graphs
         self._is_aligned = (
             is_aligned_by_default(model.config, weight.dtype, weight.device) if is_aligned is None else is_aligned
@@ -132,10 +134,15 @@ class Engine:
         self._thinking = _thinking(tokenizer)
         self._policy_version = 0
         self._next_id = 0
-        self._trackers: dict[int, _Tracker] = {}
+        self._trackers: dict[int, Tracker] = {}
         self._inflight: deque[_Launched] = deque()
         self._deadlines: dict[int, float] = {}
         self._maskers: dict[int, AnswerMasker] = {}
+        self._ledger: Ledger | None = None
+        """Of those who take the steps now."""
+        self._epoch = -1
+        self._step_slots: list[int] = []
+        self._step_features = Features()
         self._totals = [0, 0, 0]
         self._runner: Runner | None = None
         self._scheduler = self._make_scheduler()
@@ -297,14 +304,14 @@ class Engine:
         grammar = request.sampling.grammar
         if grammar is None:
             return prompt, None
+        from fulmen.serve.grammar import make_masker
+
         return prompt, AnswerMasker(make_masker(self.tokenizer, grammar, self.model.config.vocab_size), self._thinking)
 
-    def _enqueue(
-        self, request: Request, prompt: list[int], masker: AnswerMasker | None, *, has_text: bool
-    ) -> "_Tracker":
+    def _enqueue(self, request: Request, prompt: list[int], masker: AnswerMasker | None, *, has_text: bool) -> Tracker:
         sampling = request.sampling
-        tracker = _Tracker(
-            request=request, started_s=time.monotonic(),
+        tracker = Tracker(
+            request=request, has_grammar=masker is not None,
             sequence=Scheduled(
                 request_id=self._next_id, token_ids=list(prompt), num_prompt=len(prompt), max_tokens=sampling.max_tokens
             ),
@@ -313,22 +320,27 @@ class Engine:
         self._next_id += 1
         self._trackers[tracker.sequence.request_id] = tracker
         if sampling.deadline_s is not None:
-            self._deadlines[tracker.sequence.request_id] = tracker.started_s + sampling.deadline_s
+            self._deadlines[tracker.sequence.request_id] = time.monotonic() + sampling.deadline_s
         if masker is not None:
             self._maskers[tracker.sequence.request_id] = masker
         self._scheduler.add(tracker.sequence)
         return tracker
 
-    def _advance(self) -> "list[_Tracker]":
+    def _advance(self) -> list[Tracker]:
         """Runs one round; returns the requests with news."""
-        touched: dict[_Tracker, None] = {}
+        touched: dict[Tracker, None] = {}
         self._stop_late(touched)
         # A grammar's next mask follows from the token before.
-        if self._scheduler.is_tight or not self._is_overlapped or self._maskers:
-            self._collect(touched, leave=0)
+        is_tight = self._scheduler.is_tight
+        if is_tight or self._maskers:
+            self._collect(touched)
+        if is_tight:
+            # Who has to go will come back with all its tokens.
+            for tracker in self._trackers.values():
+                tracker.settle()
         round_ = self._scheduler.plan()
         if round_.is_empty:
-            self._collect(touched, leave=0)
+            self._collect(touched)
             return list(touched)
         self._launch(round_, touched)
         self._collect(touched, leave=1 if self._is_overlapped else 0)
@@ -337,7 +349,7 @@ class Engine:
             self._ready().move_slots(self._scheduler.compact())
         return list(touched)
 
-    def _stop_late(self, touched: "dict[_Tracker, None]") -> None:
+    def _stop_late(self, touched: dict[Tracker, None]) -> None:
         """Ends requests whose time is up."""
         now = time.monotonic()
         for request_id in [i for i, until in self._deadlines.items() if now > until]:
@@ -358,7 +370,7 @@ class Engine:
             )  # fmt: skip
         return self._runner
 
-    def _launch(self, round_: Round, touched: "dict[_Tracker, None]") -> None:
+    def _launch(self, round_: Round, touched: dict[Tracker, None]) -> None:
         runner = self._ready()
         for sequence, slot in round_.preempted:
             self._trackers[sequence.request_id].saved = runner.read_slot(slot)
@@ -378,10 +390,12 @@ class Engine:
         runner.copy_slots(round_.restored)
         self._send_masks(round_)
         if round_.steps:
-            steps = sorted(round_.steps, key=lambda sequence: sequence.slot)
-            longest = max(sequence.num_cached for sequence in steps)
-            pending = runner.step([s.slot for s in steps], self._features(steps), longest=longest)
-            self._inflight.append(_Launched(pending=pending, drawn=steps, pieces=[], version=self._policy_version))
+            if self._ledger is None or self._epoch != self._scheduler.epoch:
+                self._begin_ledger(round_)
+            assert self._ledger is not None, "it has just been begun"
+            self._ledger.longest += 1
+            pending = runner.step(self._step_slots, self._step_features, longest=self._ledger.longest)
+            self._note(pending, self._ledger, [])
         if round_.pieces:
             try:
                 self._launch_pieces(round_)
@@ -389,6 +403,19 @@ class Engine:
                 self._lighten(round_, error, touched)
                 return
         runner.copy_slots(round_.snapshots)
+
+    def _begin_ledger(self, round_: Round) -> None:
+        """Notes who takes the steps from now on."""
+        steps = sorted(round_.steps, key=lambda sequence: sequence.slot)
+        self._ledger = Ledger(trackers=[self._trackers[sequence.request_id] for sequence in steps])
+        self._ledger.longest = max(sequence.num_cached for sequence in steps) + round_.lag - 1
+        self._step_slots, self._step_features = [sequence.slot for sequence in steps], self._features(steps)
+        self._epoch = self._scheduler.epoch
+
+    def _note(self, pending: Pending, ledger: Ledger, pieces: list[Piece]) -> None:
+        ledger.num_unread += 1
+        launched = _Launched(pending=pending, ledger=ledger, pieces=pieces, version=self._policy_version)
+        self._inflight.append(launched)
 
     def _send_masks(self, round_: Round) -> None:
         """Tells the device what the grammars of those that draw in this round allow."""
@@ -419,7 +446,8 @@ class Engine:
                 rows += [end] * len(members)
         if drawn or self._records_routes:
             pending = runner.draw_first(encoded, rows, [s.slot for s in drawn], self._features(drawn))
-            self._inflight.append(_Launched(pending=pending, drawn=drawn, pieces=pieces, version=self._policy_version))
+            ledger = Ledger(trackers=[self._trackers[sequence.request_id] for sequence in drawn])
+            self._note(pending, ledger, pieces)
 
     def _features(self, sequences: Sequence[Scheduled]) -> Features:
         samplings = [self._trackers[sequence.request_id].request.sampling for sequence in sequences]
@@ -430,71 +458,70 @@ class Engine:
             num_top=max((s.top_logprobs for s in samplings), default=0),
         )
 
-    def _collect(self, touched: "dict[_Tracker, None]", *, leave: int = 0) -> None:
+    def _collect(self, touched: dict[Tracker, None], *, leave: int = 0) -> None:
         """Reads the results of all launched passes but the last `leave`."""
         while len(self._inflight) > leave:
             launched = self._inflight.popleft()
-            launched.pending.wait()
-            self._read_routes(launched)
-            self._read_tokens(launched, touched)
+            pending, ledger = launched.pending, launched.ledger
+            pending.wait()
+            if launched.pieces:
+                self._read_routes(launched)
+            # Copies: what the device writes to is used again.
+            integers, reals = pending.integers.numpy(), pending.reals.numpy().copy()
+            codes = integers[:, 1]
+            is_bad = np.isnan(reals[:, 1])
+            ledger.entries.append(_entry(launched, integers, reals))
+            ledger.num_unread -= 1
+            rows = range(len(codes)) if ledger.has_watchers else (is_bad | (codes != 0)).nonzero()[0].tolist()
+            for row in rows:
+                tracker = ledger.trackers[row]
+                # Drawn after the end was decided, before the host knew.
+                if not tracker.sequence.is_finished:
+                    touched[tracker] = None
+                    self._look(tracker, int(codes[row]), bool(is_bad[row]))
+            ledger.forget(LEDGER_ENTRIES)
 
     def _read_routes(self, launched: _Launched) -> None:
+        """Hands the routes of pieces to their sequences; followers begin with those of their leader."""
         if launched.pending.routes is None:
             return
-        routes, start = launched.pending.routes.numpy(), 0
+        routes, start = launched.pending.routes.numpy().copy(), 0
         for piece in launched.pieces:
             part = routes[start : start + piece.end - piece.start]
             start += piece.end - piece.start
             tracker = self._trackers.get(piece.sequence.request_id)
-            if tracker is not None:
-                tracker.add_routes(part, piece.start)
-                for follower in piece.followers:
-                    own = self._trackers.get(follower.request_id)
-                    if own is not None:
-                        own.routes, own.num_routes = list(tracker.routes), tracker.num_routes
-        if not launched.pieces:
-            for row, sequence in enumerate(launched.drawn):
-                tracker = self._trackers.get(sequence.request_id)
-                if tracker is not None:
-                    tracker.add_routes(routes[row : row + 1], tracker.num_routes)
-
-    def _read_tokens(self, launched: _Launched, touched: "dict[_Tracker, None]") -> None:
-        if not launched.drawn:
-            return
-        tokens, codes, forced = launched.pending.integers.T.tolist()
-        logprobs, model_logprobs = launched.pending.reals.T.tolist()
-        trackers = self._trackers
-        for row, sequence in enumerate(launched.drawn):
-            # Drawn after the end was decided, before the host knew.
-            if sequence.is_finished:
+            if tracker is None:
                 continue
-            tracker = trackers[sequence.request_id]
-            sequence.token_ids.append(tokens[row])
-            tracker.logprobs.append(logprobs[row])
-            tracker.model_logprobs.append(model_logprobs[row])
-            tracker.versions.append(launched.version)
-            if forced[row]:
-                tracker.forced.append(len(tracker.logprobs) - 1)
-            if launched.pending.top_ids is not None:
-                tracker.add_top(launched.pending, row)
-            touched[tracker] = None
-            code = codes[row]
-            if sequence.request_id in self._maskers:
-                self._maskers[sequence.request_id].advance(tokens[row])
-            if model_logprobs[row] != model_logprobs[row]:
-                self._finish(tracker, "error", "the model's logits are not finite")
-            elif tracker.stream is not None and code != STOP_CODE:
-                tracker.text += tracker.stream.feed([tokens[row]])
-                if tracker.stream.stopped:
-                    self._finish(tracker, "stop_string")
-                elif code:
-                    self._finish(tracker, REASONS[code - 1])
-            elif code:
-                self._finish(tracker, REASONS[code - 1])
+            tracker.add_routes(part, piece.start)
+            for follower in piece.followers:
+                own = self._trackers.get(follower.request_id)
+                if own is not None:
+                    own.routes, own.num_routes = list(tracker.routes), tracker.num_routes
 
-    def _finish(self, tracker: "_Tracker", reason: StopReason, error: str = "") -> None:
+    def _look(self, tracker: Tracker, code: int, is_bad: bool) -> None:
+        """Looks at what was drawn for one request last, and ends it if that is the end."""
+        start = len(tracker.sequence.token_ids)
+        tracker.settle()
+        new = tracker.sequence.token_ids[start:]
+        masker = self._maskers.get(tracker.sequence.request_id)
+        if is_bad:
+            self._finish(tracker, "error", "the model's logits are not finite")
+            return
+        if masker is not None:
+            for token in new:
+                masker.advance(token)
+        if tracker.stream is not None:
+            tracker.text += tracker.stream.feed(new[:-1] if code == STOP_CODE else new)
+            if tracker.stream.stopped:
+                self._finish(tracker, "stop_string")
+                return
+        if code:
+            self._finish(tracker, REASONS[code - 1])
+
+    def _finish(self, tracker: Tracker, reason: StopReason, error: str = "") -> None:
         """Ends a request: its slot and blocks are free, its completion is there."""
         sequence = tracker.sequence
+        tracker.settle()
         del self._trackers[sequence.request_id]
         self._deadlines.pop(sequence.request_id, None)
         self._maskers.pop(sequence.request_id, None)
@@ -510,7 +537,7 @@ class Engine:
         self._totals[1] += len(tracker.logprobs)
         self._totals[2] += sequence.num_reused
 
-    def _lighten(self, round_: Round, error: Exception, touched: "dict[_Tracker, None]") -> None:
+    def _lighten(self, round_: Round, error: Exception, touched: dict[Tracker, None]) -> None:
         """Has pieces that did not fit together computed one by one; one that does not fit alone ends its requests."""
         if self.model.lm_head.weight.is_cuda:
             torch.cuda.empty_cache()
@@ -523,112 +550,16 @@ class Engine:
             touched[tracker] = None
 
 
-@dataclass(eq=False, kw_only=True)
-class _Tracker:
-    """What the host knows of one request."""
-
-    request: Request
-    sequence: Scheduled
-    started_s: float
-    stream: TextStream | None
-    saved: tuple[list[int], list[float]] | None = None
-    """Settings and counters at preemption."""
-    text: str = ""
-    """Not handed out yet."""
-    num_sent: int = 0
-    logprobs: list[float] = field(default_factory=list)
-    model_logprobs: list[float] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
-    forced: list[int] = field(default_factory=list)
-    tops: list[tuple[TopLogprob, ...]] = field(default_factory=list)
-    routes: list[np.ndarray] = field(default_factory=list)
-    num_routes: int = 0
-    completion: Completion | None = None
-
-    def add_routes(self, routes: np.ndarray, start: int) -> None:
-        """Keeps the experts of tokens from `start` on; those of tokens computed once more are known already."""
-        new = routes[self.num_routes - start :]
-        if len(new):
-            self.routes.append(new)
-            self.num_routes += len(new)
-
-    def add_top(self, pending: Pending, row: int) -> None:
-        """Keeps the most probable tokens of one position."""
-        assert pending.top_ids is not None, "the caller looked"
-        assert pending.top_logprobs is not None, "ids and log-probabilities come together"
-        count = self.request.sampling.top_logprobs
-        pairs = zip(pending.top_ids[row, :count].tolist(), pending.top_logprobs[row, :count].tolist(), strict=True)
-        self.tops.append(tuple(TopLogprob(token_id=token, logprob=logprob) for token, logprob in pairs))
-
-    def _expert_ids(self) -> np.ndarray | None:
-        """Returns the experts of all tokens but the last, which was drawn and not computed."""
-        if not self.routes:
-            return None
-        routes = np.concatenate(self.routes)
-        length = len(self.sequence.token_ids) - 1
-        return routes if len(routes) == length else routes[:length].copy()
-
-    def delta(self) -> Delta:
-        """Returns what has come since the last delta."""
-        start = self.num_sent
-        self.num_sent = len(self.logprobs)
-        text, self.text = self.text, ""
-        return Delta(
-            request_id=self.sequence.request_id,
-            token_ids=tuple(self.sequence.token_ids[self.sequence.num_prompt + start :]),
-            logprobs=tuple(self.model_logprobs[start:]), top_logprobs=tuple(self.tops[start:]), text=text,
-            completion=self.completion,
-        )  # fmt: skip
-
-    def complete(
-        self, tokenizer: Tokenizer, reason: StopReason, error: str, *, version: int, dtype: "np.dtype[np.floating]"
-    ) -> Completion:
-        """Returns the completion; `dtype` is that of the logits."""
-        sequence = self.sequence
-        tokens = sequence.token_ids[sequence.num_prompt :]
-        mask = None
-        if self.forced:
-            mask = np.ones(len(tokens), dtype=bool)
-            mask[self.forced] = False
-        text = self.stream.text if reason == "stop_string" and self.stream is not None else None
-        message = decode_completion(tokenizer, tokens) if text is None else message_of(tokenizer, text)
-        versions = np.array(self.versions, dtype=np.int64)
-        first = self.versions[0] if self.versions else version
-        return Completion(
-            prompt_ids=np.array(sequence.token_ids[: sequence.num_prompt], dtype=np.int64),
-            token_ids=np.array(tokens, dtype=np.int64),
-            logprobs=np.array(self.logprobs, dtype=dtype), model_logprobs=np.array(self.model_logprobs, dtype=dtype),
-            stop_reason=reason, message=message, policy_version=first, mask=mask,
-            token_versions=versions if (versions != first).any() else None,
-            expert_ids=self._expert_ids(),
-            top_logprobs=tuple(self.tops), num_cached=sequence.num_reused, error=error,
-        )  # fmt: skip
-
-
-def check_sampling(request: Request, *, vocab_size: int) -> None:
-    """Raises ConfigError for sampling settings out of range."""
-    sampling = request.sampling
-    for name, value, is_right, allowed in (
-        ("temperature", sampling.temperature, sampling.temperature >= 0, "at least 0"),
-        ("top_p", sampling.top_p, 0 < sampling.top_p <= 1, "above 0, at most 1"),
-        ("top_k", sampling.top_k, sampling.top_k >= 0, "at least 0"),
-        ("min_p", sampling.min_p, 0 <= sampling.min_p <= 1, "from 0 to 1"),
-        ("presence_penalty", sampling.presence_penalty, abs(sampling.presence_penalty) <= 2, "from -2 to 2"),
-        ("frequency_penalty", sampling.frequency_penalty, abs(sampling.frequency_penalty) <= 2, "from -2 to 2"),
-        ("repetition_penalty", sampling.repetition_penalty, 0 < sampling.repetition_penalty <= 10, "above 0, up to 10"),
-        ("max_tokens", sampling.max_tokens, sampling.max_tokens >= 1, "at least 1"),
-        ("min_tokens", sampling.min_tokens, 0 <= sampling.min_tokens <= sampling.max_tokens, "from 0 to max_tokens"),
-        ("stop", sampling.stop, all(sampling.stop), "texts that are not empty"),
-        ("thinking_budget", sampling.thinking_budget, (sampling.thinking_budget or 0) >= 0, "at least 0, or None"),
-        ("repetition_window", sampling.repetition_window, sampling.repetition_window >= 1, "at least 1"),
-        ("top_logprobs", sampling.top_logprobs, 0 <= sampling.top_logprobs <= 20, "from 0 to 20"),
-        ("deadline_s", sampling.deadline_s, (sampling.deadline_s or 0) >= 0, "at least 0, or None"),
-        ("logit_bias", sampling.logit_bias, all(0 <= t < vocab_size and abs(b) <= 100 for t, b in sampling.logit_bias),
-         f"tokens from 0 to {vocab_size - 1}, each from -100 to 100"),
-        ("seed", request.seed, -(2**63) <= request.seed < 2**63, "64 bits"),
-    ):  # fmt: skip
-        if not is_right:
-            raise ConfigError(f"{name}={value}; allowed: {allowed}")
+def _entry(launched: _Launched, integers: np.ndarray, reals: np.ndarray) -> Entry:
+    """Returns the results of a pass, copied: the device uses their memory again."""
+    pending = launched.pending
+    return Entry(
+        token_ids=integers[:, 0].copy(), is_forced=integers[:, 2] != 0, logprobs=reals[:, 0],
+        model_logprobs=reals[:, 1], version=launched.version,
+        routes=None if launched.pieces or pending.routes is None else pending.routes.numpy().copy(),
+        top_ids=None if pending.top_ids is None else pending.top_ids.numpy().copy(),
+        top_logprobs=None if pending.top_logprobs is None else pending.top_logprobs.numpy().copy(),
+    )  # fmt: skip
 
 
 def _thinking(tokenizer: Tokenizer) -> Thinking:

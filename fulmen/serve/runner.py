@@ -19,7 +19,7 @@ from fulmen.model.layout import extend_layout, step_layout
 from fulmen.model.transformer import Hidden
 from fulmen.serve.adjust import Adjustments, needs_adjustment, pack_words
 from fulmen.serve.sampling import adjust_logits, sample
-from fulmen.serve.slots import Count, Drawn, Setting, SlotState, Thinking
+from fulmen.serve.slots import Count, Setting, SlotState, Thinking
 from fulmen.types import Sampling
 
 BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
@@ -255,10 +255,14 @@ class Runner:
         )
         if features.has_adjustments and self.adjustments is not None:
             self.adjustments.count(slots_R, moved.token_ids)
-        if not features.num_top:
-            return _Result(drawn=moved, top_ids=None, top_logprobs=None)
-        top = logits[:, : self.num_real].log_softmax(-1).topk(min(features.num_top, self.num_real), dim=-1)
-        return _Result(drawn=moved, top_ids=top.indices, top_logprobs=top.values)
+        result = _Result(
+            integers=torch.stack((moved.token_ids, moved.codes, moved.is_forced.long()), dim=1),
+            reals=torch.stack((moved.logprobs, moved.model_logprobs), dim=1),
+        )
+        if features.num_top:
+            top = logits[:, : self.num_real].log_softmax(-1).topk(min(features.num_top, self.num_real), dim=-1)
+            result.top_ids, result.top_logprobs = top.indices, top.values
+        return result
 
     def _adjusted(self, logits: Tensor, slots_R: Tensor, counts: Tensor, settings: Tensor) -> Tensor:
         tables = self.adjustments
@@ -270,24 +274,23 @@ class Runner:
             allowed_R_W=tables.allowed_S_W[slots_R],
         )  # fmt: skip
 
-    def _send(self, result: "_Result", routes: Tensor | None) -> Pending:
-        """Starts the way of results to the host."""
-        drawn = result.drawn
-        integers = torch.stack((drawn.token_ids, drawn.codes, drawn.is_forced.long()), dim=1)
-        reals = torch.stack((drawn.logprobs, drawn.model_logprobs), dim=1)
-        parts = [self._to_host(part) for part in (integers, reals, routes, result.top_ids, result.top_logprobs)]
+    def _send(self, result: "_Result", routes: Tensor | None, num_rows: int | None = None) -> Pending:
+        """Starts the way of the first `num_rows` results to the host."""
+        rows = slice(0, num_rows)
+        parts = (result.integers, result.reals, routes, result.top_ids, result.top_logprobs)
+        integers, reals, routes, top_ids, top_logprobs = (None if x is None else self._to_host(x[rows]) for x in parts)
         event = None
         if self.device.type == "cuda":
             event = torch.cuda.Event()
             event.record()
-        assert parts[0] is not None, "there is a token for every row"
-        assert parts[1] is not None, "and its log-probability"
+        assert integers is not None, "there is a token for every row"
+        assert reals is not None, "and its log-probability"
         return Pending(
-            integers=parts[0], reals=parts[1], routes=parts[2], top_ids=parts[3], top_logprobs=parts[4], event=event
+            integers=integers, reals=reals, routes=routes, top_ids=top_ids, top_logprobs=top_logprobs, event=event
         )
 
-    def _to_host(self, tensor: Tensor | None) -> Tensor | None:
-        if tensor is None or self.device.type != "cuda":
+    def _to_host(self, tensor: Tensor) -> Tensor:
+        if self.device.type != "cuda":
             return tensor
         host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         return host.copy_(tensor, non_blocking=True)
@@ -302,17 +305,7 @@ class Runner:
             graph.slots = list(slots)
             graph.slots_R.copy_(self.upload([*slots, *[0] * (bucket - len(slots))]))
         graph.graph.replay()
-        num_rows = len(slots)
-        result = graph.result
-        drawn = result.drawn
-        cut = Drawn(
-            token_ids=drawn.token_ids[:num_rows], codes=drawn.codes[:num_rows], is_forced=drawn.is_forced[:num_rows],
-            logprobs=drawn.logprobs[:num_rows], model_logprobs=drawn.model_logprobs[:num_rows],
-        )  # fmt: skip
-        top_ids = None if result.top_ids is None else result.top_ids[:num_rows]
-        top_logprobs = None if result.top_logprobs is None else result.top_logprobs[:num_rows]
-        routes = None if graph.routes is None else graph.routes[:num_rows]
-        return self._send(_Result(drawn=cut, top_ids=top_ids, top_logprobs=top_logprobs), routes)
+        return self._send(graph.result, graph.routes, len(slots))
 
     def _capture(self, bucket: int, features: Features) -> "_Graph":
         slots_R = torch.zeros(bucket, dtype=torch.int64, device=self.device)
@@ -328,11 +321,14 @@ class Runner:
         return _Graph(graph=graph, slots_R=slots_R, slots=[0] * bucket, result=result, routes=routes)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Result:
-    drawn: Drawn
-    top_ids: Tensor | None
-    top_logprobs: Tensor | None
+    """As `Pending`, on the device."""
+
+    integers: Tensor
+    reals: Tensor
+    top_ids: Tensor | None = None
+    top_logprobs: Tensor | None = None
 
 
 @dataclass(kw_only=True)
