@@ -26,10 +26,13 @@ class Blocking(NamedTuple):
     num_stages: int
 
 
-def blocking(num_columns: int, itemsize: int) -> Blocking:
-    """Returns the tile for a weight of so many columns: narrow ones where wide ones would leave processors idle."""
+def blocking(num_columns: int, num_inner: int, itemsize: int) -> Blocking:
+    """Returns the tile for a weight of that shape: narrow ones where wide ones would leave processors idle."""
     if itemsize == 4:
         return Blocking(32, 32, 4, 3)
+    if num_inner % 128:
+        # Masks take registers: with more columns they do not fit (checked by compiling for sm_90).
+        return Blocking(32, 64, 4, 4)
     if num_columns >= 16384:
         return Blocking(128, 64, 4, 4)
     return Blocking(64 if num_columns >= 8192 else 32, 128, 4, 4)
@@ -124,7 +127,7 @@ def mm_triton(a: Float[Tensor, "B M K"], b: Float[Tensor, "B K N"], out_dtype: t
     out = torch.empty((batch, n_rows, n_cols), dtype=out_dtype, device=a.device)
     if not out.numel():
         return out
-    bn, bk, num_warps, num_stages = blocking(n_cols, a.element_size())
+    bn, bk, num_warps, num_stages = blocking(n_cols, n_inner, a.element_size())
     grid = (triton.cdiv(n_rows, BM) * triton.cdiv(n_cols, bn), batch)
     mm_kernel[grid](
         a, b, out, n_rows, n_cols, n_inner, *a.stride(), *b.stride(),
@@ -142,7 +145,7 @@ def grouped_mm_triton(
     out = torch.empty((n_rows, n_cols), dtype=out_dtype, device=a.device)
     if not out.numel():
         return out
-    bn, bk, num_warps, num_stages = blocking(n_cols, a.element_size())
+    bn, bk, num_warps, num_stages = blocking(n_cols, n_inner, a.element_size())
     num_tiles = min(triton.cdiv(n_rows, BM) + n_groups, n_rows)
     grouped_mm_kernel[(triton.cdiv(n_cols, bn), num_tiles)](
         a, b, ends_E, out, n_groups, n_cols, n_inner, *a.stride(), *b.stride(),
