@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fulmen.serve.slots import Thinking
+from fulmen.text.parse import ThinkingMarkers
 
 
 class Masker(Protocol):
@@ -25,7 +25,7 @@ class Masker(Protocol):
 class AnswerMasker:
     """The grammar of one completion."""
 
-    def __init__(self, masker: Masker, thinking: Thinking) -> None:
+    def __init__(self, masker: Masker, thinking: ThinkingMarkers) -> None:
         self._masker, self._thinking = masker, thinking
         self._is_thinking, self._is_first = thinking.is_open, True
         self._newest: tuple[int, ...] = ()

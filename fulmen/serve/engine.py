@@ -23,7 +23,6 @@ from fulmen.serve.checks import check_sampling
 from fulmen.serve.runner import Features, Pending, Runner
 from fulmen.serve.scheduler import Piece, Round, Scheduler
 from fulmen.serve.scheduler import Sequence as Scheduled
-from fulmen.serve.slots import Thinking
 from fulmen.serve.stops import REASONS
 from fulmen.serve.tracker import Entry, Ledger, Tracker
 from fulmen.text.chat import encode_prompt
@@ -131,7 +130,7 @@ class Engine:
             is_aligned_by_default(model.config, weight.dtype, weight.device) if is_aligned is None else is_aligned
         )
         self._plan_memory(max_length, cache_bytes)
-        self._thinking = _thinking(tokenizer)
+        self._thinking = thinking_markers(tokenizer)
         self._policy_version = 0
         self._next_id = 0
         self._trackers: dict[int, Tracker] = {}
@@ -226,6 +225,20 @@ class Engine:
             completion_tokens=completion, cached_tokens=cached, preemptions=scheduler.num_preemptions,
             snapshots=len(scheduler.snapshots), snapshot_bytes=len(scheduler.snapshots) * self._slot_bytes,
         )  # fmt: skip
+
+    def memory_plan(self) -> str:
+        """Returns in a line what memory the engine takes, and for what."""
+        kv = self._num_blocks * block_bytes(self.model.config, self.model.lm_head.weight.dtype)
+        states = (self.num_slots + 1) * self._slot_bytes
+        weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
+        parts = (
+            (weights, "weights"), (kv, f"keys and values of {self._num_blocks * BLOCK:,} tokens"),
+            (states, f"states of {self.num_slots} sequences"),
+            (self._num_snapshots * self._slot_bytes, f"{self._num_snapshots} snapshots"),
+        )  # fmt: skip
+        return ", ".join(f"{size / 2**30:.2f} GiB {what}" for size, what in parts if size) + (
+            f"; at most {self.max_length:,} tokens a sequence"
+        )
 
     def release(self) -> None:
         """Gives the cache's memory back; the next request takes it again.
@@ -560,8 +573,3 @@ def _entry(launched: _Launched, integers: np.ndarray, reals: np.ndarray) -> Entr
         top_ids=None if pending.top_ids is None else pending.top_ids.numpy().copy(),
         top_logprobs=None if pending.top_logprobs is None else pending.top_logprobs.numpy().copy(),
     )  # fmt: skip
-
-
-def _thinking(tokenizer: Tokenizer) -> Thinking:
-    markers = thinking_markers(tokenizer)
-    return Thinking(opening=markers.opening, closing=markers.closing, forced=markers.forced, is_open=markers.is_open)

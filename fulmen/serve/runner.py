@@ -19,7 +19,8 @@ from fulmen.model.layout import extend_layout, step_layout
 from fulmen.model.transformer import Hidden
 from fulmen.serve.adjust import Adjustments, needs_adjustment, pack_words
 from fulmen.serve.sampling import adjust_logits, sample
-from fulmen.serve.slots import Count, Setting, SlotState, Thinking
+from fulmen.serve.slots import Count, Setting, SlotState
+from fulmen.text.parse import ThinkingMarkers
 from fulmen.types import Sampling
 
 BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
@@ -73,7 +74,7 @@ class Runner:
         max_length: int,
         num_real: int,
         end_id: int,
-        thinking: Thinking,
+        thinking: ThinkingMarkers,
         has_graphs: bool,
         is_invariant: bool,
         has_routes: bool,
