@@ -17,7 +17,7 @@ def run(
     num_programs: int,
     num_warps: int,
     num_stages: int,
-    arguments: tuple[Tensor | float | None, ...],
+    arguments: tuple[Tensor | int | float | None, ...],
     constants: tuple[int | str | bool, ...],
 ) -> None:
     """Launches `num_programs` programs; `arguments` are the kernel's run-time parameters, `constants` those after them.

@@ -1,9 +1,10 @@
 """The Triton kernels of paged attention: writing tokens into pages, rotated or as they are, and attending over pages.
 
 Attention is one kernel for decoding and prefill. A program owns a tile of `BM` rows: the G = H / J query heads that
-share a key/value head, of BM // G consecutive tokens of one document. It walks the document's pages with an online
-softmax in float32, in powers of two; a token whose last visible key lies further left adds exact zeros from there on.
-So a row's result depends on the size of the tile and on how pages are split, but not on its place in the tile.
+share a key/value head, of BM // G tokens of one document, on a grid that starts at the document's first token: a
+token's place in the tile is its position's, whatever else is new. It walks the document's pages with an online softmax
+in float32, in powers of two; a token whose last visible key lies further left adds exact zeros from there on. So a
+token's bits depend on the size of the tile and on how pages are split, and not on what else comes with it.
 
 Splits give the pages of a row to several programs, whose sums `combine_kernel` joins.
 
@@ -125,16 +126,16 @@ def rope_kernel(
 @triton.jit
 @no_type_check
 def find_row(p_cu_seqlens, i_tile, num_rows, TM: tl.constexpr):
-    """Returns the row of a tile of TM tokens, where row n's tiles start at cu_seqlens[n] // TM + n.
+    """Returns the row of a tile of TM tokens, where row n's tiles start at cu_seqlens[n] // TM + 2 n.
 
-    Between two such starts lie at least as many tiles as the row needs, so num_tokens // TM + num_rows tiles hold all
-    rows, whatever their lengths: the grid needs nothing but these two numbers, and the tiles need no plan.
+    Between two such starts lie as many tiles as the row can need, so num_tokens // TM + 2 num_rows tiles hold all rows,
+    whatever their lengths: the grid needs nothing but these two numbers, and the tiles need no plan.
     """
     low = 0 * num_rows
     high = num_rows - 1
     while low < high:
         middle = (low + high + 1) // 2
-        is_before = tl.load(p_cu_seqlens + middle).to(tl.int32) // TM + middle <= i_tile
+        is_before = tl.load(p_cu_seqlens + middle).to(tl.int32) // TM + 2 * middle <= i_tile
         low = tl.where(is_before, middle, low)
         high = tl.where(is_before, high, middle - 1)
     return low
@@ -173,22 +174,24 @@ def attention_kernel(
     # The last tiles of a document see most: they start first.
     i_tile = num_tiles - 1 - tl.program_id(0) // num_splits // J
     num_new = 0 * num_rows + 1
-    first = 0 * num_rows
     i_row = i_tile
+    i_local = 0 * num_rows
     start = i_tile.to(tl.int64)
     num_tokens = num_rows.to(tl.int64)
     if is_step == 0:
         i_row = find_row(p_cu_seqlens, i_tile, num_rows, TM)
         start = tl.load(p_cu_seqlens + i_row)
-        first = (i_tile - (start // TM).to(tl.int32) - i_row) * TM
+        i_local = i_tile - (start // TM).to(tl.int32) - 2 * i_row
         num_new = (tl.load(p_cu_seqlens + i_row + 1) - start).to(tl.int32)
         num_tokens = tl.load(p_cu_seqlens + num_rows)
     num_seen = tl.load(p_lengths + i_row).to(tl.int32)
     p_table += i_row.to(tl.int64) * table_row
 
+    # The first new token is not the first of its tile, unless its position is.
+    first = i_local * TM - num_seen % TM
     o_m = tl.arange(0, BM)
     i_token = first + o_m // G
-    m_m = (o_m < TM * G) & (i_token < num_new)
+    m_m = (o_m < TM * G) & (i_token >= 0) & (i_token < num_new)
     # Row (token, head) of q, the output and the sums.
     o_row = (start + i_token) * H + i_j * G + o_m % G
     position = num_seen + i_token
@@ -358,7 +361,7 @@ def paged_attention_triton(
     group = num_heads // num_kv_heads
     # float32 multiplies outside the tensor cores, where large tiles end the registers.
     rows = tile_rows(num_tokens, num_rows, group, is_wide=q.dtype == torch.float32, is_invariant=is_invariant)
-    num_tiles = num_rows if is_step else num_tokens // (rows // group) + num_rows
+    num_tiles = num_rows if is_step else num_tokens // (rows // group) + 2 * num_rows
     parts, sums = output, None
     if num_splits > 1:
         parts = torch.empty(num_splits, *output.shape, dtype=torch.float32, device=q.device)
