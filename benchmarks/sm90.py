@@ -37,10 +37,18 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction, driver
 
-from fulmen.kernels import invariant_triton, logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton
+from fulmen.kernels import (
+    invariant_triton,
+    logprob_triton,
+    norm_gate_triton,
+    ragged_triton,
+    swiglu_triton,
+)
 from fulmen.kernels.lightning import step_tiles, tiles
 from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, triton_lightning
 from fulmen.kernels.lightning.steps import STEP_REGISTERS, open_tile, triton_decode
+from fulmen.serve import slots_triton
+from fulmen.serve.slots import Count, Setting
 
 SHARED_BYTES_MAX = 232_448
 """Of one block on sm_90: 227 KiB."""
@@ -122,7 +130,16 @@ def kernel_name(kernel: Any) -> str:
 
 def shipped_kernels() -> set[str]:
     """Returns the names of the kernels that fulmen's modules define."""
-    modules = (tiles, step_tiles, invariant_triton, logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton)
+    modules = (
+        tiles,
+        step_tiles,
+        invariant_triton,
+        logprob_triton,
+        norm_gate_triton,
+        ragged_triton,
+        slots_triton,
+        swiglu_triton,
+    )
     values = [value for module in modules for name, value in vars(module).items() if name.endswith("_kernel")]
     return {kernel_name(value) for value in values if isinstance(value, JITFunction)}
 
@@ -256,6 +273,18 @@ def build_invariant(recorder: Recorder) -> None:
             invariant_triton.grouped_mm_triton(torch.empty(100, width, dtype=BF16), weight.mT, ends, BF16)
 
 
+def build_slots(recorder: Recorder) -> None:
+    """Compiles what moves the slots of a decoding step on."""
+    counts, settings = torch.zeros(65, len(Count), dtype=torch.int64), torch.zeros(65, len(Setting))
+    rows, reals, marker = torch.arange(64), torch.zeros(64), torch.zeros(4, dtype=torch.int64)
+    for has_budget in (False, True):
+        recorder.case = f"{len(rows)} rows{', budgets' * has_budget}"
+        with recorder.compile_launches():
+            slots_triton.advance_triton(
+                counts, settings, rows, rows, reals, reals, markers=(marker,) * 3, end_id=2, has_budget=has_budget
+            )
+
+
 def build(job: tuple[Callable[..., None], tuple[object, ...]]) -> dict[str, Row]:
     """Returns the kernels of one job by their hash; runs in a process of its own."""
     driver.set_active(CompileOnlyDriver())
@@ -273,6 +302,7 @@ def build_all() -> list[Row]:
         *((build_steps, (width,)) for width in sorted({width for _, width in TABLE})),
         (build_others, ()),
         (build_invariant, ()),
+        (build_slots, ()),
     ]
     rows: dict[str, Row] = {}
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
