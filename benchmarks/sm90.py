@@ -48,6 +48,8 @@ from fulmen.kernels import (
 from fulmen.kernels.lightning import step_tiles, tiles
 from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, triton_lightning
 from fulmen.kernels.lightning.steps import STEP_REGISTERS, open_tile, triton_decode
+from fulmen.serve import slots_triton
+from fulmen.serve.slots import Count, Setting
 
 SHARED_BYTES_MAX = 232_448
 """Of one block on sm_90: 227 KiB."""
@@ -137,6 +139,7 @@ def shipped_kernels() -> set[str]:
         norm_gate_triton,
         paged_triton,
         ragged_triton,
+        slots_triton,
         swiglu_triton,
     )
     values = [value for module in modules for name, value in vars(module).items() if name.endswith("_kernel")]
@@ -302,6 +305,18 @@ def build_invariant(recorder: Recorder) -> None:
             invariant_triton.grouped_mm_triton(torch.empty(100, width, dtype=BF16), weight.mT, ends, BF16)
 
 
+def build_slots(recorder: Recorder) -> None:
+    """Compiles what moves the slots of a decoding step on."""
+    counts, settings = torch.zeros(65, len(Count), dtype=torch.int64), torch.zeros(65, len(Setting))
+    rows, reals, marker = torch.arange(64), torch.zeros(64), torch.zeros(4, dtype=torch.int64)
+    for has_budget in (False, True):
+        recorder.case = f"{len(rows)} rows{', budgets' * has_budget}"
+        with recorder.compile_launches():
+            slots_triton.advance_triton(
+                counts, settings, rows, rows, reals, reals, markers=(marker,) * 3, end_id=2, has_budget=has_budget
+            )
+
+
 def build(job: tuple[Callable[..., None], tuple[object, ...]]) -> dict[str, Row]:
     """Returns the kernels of one job by their hash; runs in a process of its own."""
     driver.set_active(CompileOnlyDriver())
@@ -319,6 +334,7 @@ def build_all() -> list[Row]:
         *((build_steps, (width,)) for width in sorted({width for _, width in TABLE})),
         (build_others, ()),
         (build_invariant, ()),
+        (build_slots, ()),
     ]
     jobs += [(build_pages, (dtype,)) for dtype in (BF16, torch.float32)]
     rows: dict[str, Row] = {}
