@@ -10,7 +10,7 @@ A tokenizer that came with a chat template of its own speaks that instead.
     </think>
     4<end_of_sentence>
 
-System messages are joined and come first; tools follow (`tools.py`).
+System messages are joined and come first; tools follow (`tool_turns.py`).
 Left out: content parts, which a server joins.
 """
 
@@ -24,7 +24,7 @@ from fulmen.errors import DataError
 from fulmen.text.parse import message_of
 from fulmen.text.template import ChatTemplate
 from fulmen.text.tokenizer import BEGIN_DOCUMENT, BEGIN_TURN, END_THINK, END_TURN, HEADERS, THINK, Tokenizer
-from fulmen.text.tools import (
+from fulmen.text.tool_turns import (
     RESULTS_HEADER,
     TOOLS_HEADER,
     announce_tools,
@@ -59,8 +59,8 @@ def encode_prompt(
 
     `tools`: functions as JSON schemas, bare or wrapped as OpenAI does. `keep_thinking`: whether turns before the last
     user's keep their thinking. `template_options`: variables of a checkpoint's own template (`enable_thinking`).
-    Raises: DataError when there is no message, or the last one is the assistant's; for tools or answers of tools
-    without a name; for options where there is no template, or that it refuses.
+    Raises: DataError when there is no message, or the last one is the assistant's; for answers of tools that nothing
+    names; for options where there is no template, or that it refuses. ConfigError for tools without a name.
     """
     if not messages or messages[-1].role == "assistant":
         raise DataError("a prompt needs at least one message, and its last one must not be the assistant's")
@@ -87,7 +87,7 @@ def encode_conversation(
     """Returns the tokens of whole turns and their loss mask; settings are those of `encode_prompt`.
 
     A turn that lost its thinking is not trained: the assistant did not write it like that.
-    Raises: DataError as `encode_prompt` does, and when a chat template writes earlier turns differently once later
+    Raises: as `encode_prompt` does, and DataError when a chat template writes earlier turns differently once later
     ones are there.
     """
     kept = list(messages) if keep_thinking else _without_thinking(messages)

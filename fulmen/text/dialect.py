@@ -8,7 +8,7 @@ afterwards.
 from fulmen.text.parse import MINIMAX_STYLE
 from fulmen.text.template import ChatTemplate
 from fulmen.text.tokenizer import BEGIN_DOCUMENT, BEGIN_TURN, END_THINK, END_TURN, HEADERS, THINK, Tokenizer
-from fulmen.text.tools import (
+from fulmen.text.tool_turns import (
     RESULT_END,
     RESULT_NAME,
     RESULT_TEXT,

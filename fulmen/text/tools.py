@@ -1,90 +1,72 @@
-"""Tools in MiniMax-M1's dialect: how they are announced, called and answered.
-
-    <beginning_of_sentence>system tool_setting=tools
-    You are provided with these tools:
-    <tools>
-    {"name": "add", "parameters": {"type": "object"}}
-    </tools>
-
-    If you need to call tools, ...
-    <beginning_of_sentence>tool name=tools
-    tool name: add
-    tool result: 4
-
-Source: the chat template released with MiniMax-M1, whose call instructions have lost their quotes.
-"""
+"""Tools a model may call, as OpenAI's clients describe them, and the grammar of an answer that must call one."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fulmen.errors import DataError
-from fulmen.text.parse import MINIMAX_STYLE
-from fulmen.types import Message, ToolCall
+from fulmen.errors import ConfigError
+from fulmen.text.parse import MINIMAX_STYLE, ParserStyle
+from fulmen.types import Grammar
 
-TOOLS_HEADER = "system tool_setting=tools\n"
-RESULTS_HEADER = "tool name=tools\n"
-TOOLS_BEGIN = "You are provided with these tools:\n<tools>\n"
-TOOLS_END = (
-    "</tools>\n\nIf you need to call tools, please respond with <tool_calls></tool_calls> XML tags, and provide "
-    "tool-name and json-object of arguments, following the format below:\n<tool_calls>\n"
-    '{"name": <tool-name-1>, "arguments": <args-json-object-1>}\n...\n</tool_calls>'
-)
-RESULT_NAME, RESULT_TEXT, RESULT_END = "tool name: ", "\ntool result: ", "\n\n"
+_ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""How arguments are written: as `json.dumps` does, on one line."""
 
 
-def bare_functions(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Returns the functions of tools, which may be wrapped as OpenAI does.
+def bare_function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the function of a tool object, `{"type": "function", "function": {...}}` or the function itself.
 
-    Raises: DataError for a tool without a name.
+    Raises: ConfigError for anything else, or a function without a name.
     """
-    functions = [tool["function"] if tool.get("type") == "function" and "function" in tool else tool for tool in tools]
+    function = tool.get("function", tool) if tool.get("type", "function") == "function" else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+        raise ConfigError(f"tools: {dict(tool)!r}; allowed: functions with a name")
+    return function
+
+
+def tool_grammar(
+    tools: Sequence[Mapping[str, Any]],
+    *,
+    name: str | None = None,
+    style: ParserStyle = MINIMAX_STYLE,
+    is_single: bool = False,
+) -> Grammar:
+    """Returns the grammar of an answer made of calls of the tools (of the one called `name`), and nothing else.
+
+    Names come before arguments, arguments follow the function's JSON schema, each call is one line:
+
+        <tool_calls>
+        {"name": "add", "arguments": {"a": 2, "b": 2}}
+        </tool_calls>
+
+    `is_single`: exactly one call, instead of at least one.
+    Raises: ConfigError without a tool to call, or for parameters that are no JSON schema of an object.
+    """
+    functions = [bare_function(tool) for tool in tools]
+    names = [function["name"] for function in functions]
+    if name is not None:
+        functions = [function for function in functions if function["name"] == name]
+    if not functions:
+        raise ConfigError(f"tool_choice={name!r}; allowed: one of {names}" if names else "tools=[]; allowed: some")
+    opening, closing = _literal(style.calls_open + "\n"), _literal("\n" + style.calls_close)
+    more = "" if is_single else f' ({closing} "\\n" {opening} call)*' if style.is_one_call else ' ("\\n" call)*'
+    rules = [
+        f"start: {opening} call{more} {closing}",
+        "call: " + " | ".join(f"call_{index}" for index in range(len(functions))),
+    ]
     for index, function in enumerate(functions):
-        name = function.get("name") if isinstance(function, Mapping) else None
-        if not isinstance(name, str) or not name:
-            raise DataError(f"tools[{index}]: name={name!r}; allowed: a function with a name")
-    return functions
+        head = '{"name": ' + json.dumps(function["name"], ensure_ascii=False) + ', "arguments": '
+        schema = json.dumps(_arguments_schema(function))
+        rules += [f'call_{index}: {_literal(head)} arguments_{index} "}}"', f"arguments_{index}: %json {schema}"]
+    return Grammar(kind="lark", source="\n".join(rules) + "\n")
 
 
-def wrap_functions(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Returns tools as OpenAI and transformers write them. Raises: DataError for a tool without a name."""
-    return [{"type": "function", "function": function} for function in bare_functions(tools)]
+def _literal(text: str) -> str:
+    """Returns text as a string of Lark; its escapes are JSON's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
-def announce_tools(tools: Sequence[Mapping[str, Any]]) -> str:
-    """Returns what a conversation says of its tools: one JSON object a line."""
-    lines = "".join(json.dumps(function, ensure_ascii=False) + "\n" for function in bare_functions(tools))
-    return TOOLS_BEGIN + lines + TOOLS_END
-
-
-def write_calls(calls: Sequence[ToolCall]) -> str:
-    """Returns calls as the assistant writes them; their arguments are JSON already."""
-    lines = (
-        f'{{"name": {json.dumps(call.name, ensure_ascii=False)}, "arguments": {call.arguments or "{}"}}}\n'
-        for call in calls
-    )
-    return f"{MINIMAX_STYLE.calls_open}\n{''.join(lines)}{MINIMAX_STYLE.calls_close}"
-
-
-def write_result(name: str, content: str) -> str:
-    """Returns what a tool answered."""
-    return f"{RESULT_NAME}{name}{RESULT_TEXT}{content}{RESULT_END}"
-
-
-def result_names(messages: Sequence[Message]) -> list[str]:
-    """Returns the tool that each message of a tool comes from: its name, or that of the call it answers; else "".
-
-    Raises: DataError for an answer of a tool that nothing names.
-    """
-    called: dict[str, str] = {}
-    names: list[str] = []
-    for index, message in enumerate(messages):
-        called |= {call.call_id: call.name for call in message.tool_calls if call.call_id}
-        name = message.name or called.get(message.call_id, "")
-        if message.role == "tool" and not name:
-            raise DataError(
-                f"message {index}: name={message.name!r}, call_id={message.call_id!r}; "
-                "allowed: a tool's name, or the id of an earlier call"
-            )
-        names.append(name if message.role == "tool" else "")
-    return names
+def _arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
+    schema = function.get("parameters") or {"properties": {}, "additionalProperties": False}
+    if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
+        raise ConfigError(f"tools: parameters of {function['name']!r} are {schema!r}; allowed: a schema of an object")
+    return {"x-guidance": _ONE_LINE, "type": "object", **schema}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import transformers
 
-from fulmen.errors import DataError
+from fulmen.errors import ConfigError, DataError
 from fulmen.text.chat import decode_completion, encode_conversation, encode_prompt
 from fulmen.text.dialect import template_of
 from fulmen.text.template import ChatTemplate
@@ -171,12 +171,10 @@ def test_structure_cannot_be_injected_through_tools() -> None:
     assert [t for t in attacked if t in structure] == [t for t in plain if t in structure]
 
 
-@pytest.mark.parametrize(
-    ("tools", "match"), [([{"type": "function", "function": {}}], r"tools\[0\]: name=None"), ([NOW, {}], r"tools\[1\]")]
-)
+@pytest.mark.parametrize("tools", [[{"type": "function", "function": {}}], [NOW, {}]])
 @pytest.mark.parametrize("tokenizer", [OURS, make_tokenizer()], ids=["ours", "template"])
-def test_a_tool_without_a_name_is_refused(tokenizer: Tokenizer, tools: Any, match: str) -> None:
-    with pytest.raises(DataError, match=match):
+def test_a_tool_without_a_name_is_refused(tokenizer: Tokenizer, tools: Any) -> None:
+    with pytest.raises(ConfigError, match=r"tools: .*; allowed: functions with a name"):
         encode_prompt(tokenizer, TALK[:2], tools=tools)
 
 
