@@ -115,8 +115,8 @@ def paged_attention(
     `cu_seqlens` None is a decoding step: one new token a row. `scale` None is 1 / sqrt(D). Rows of padding give 0.
 
     `num_splits` programs share a row's pages, which occupies a GPU at few rows; a row's result depends on it and on the
-    row alone. None is `decode_splits` in a step, and 1 otherwise. `longest`, the most tokens any row holds afterwards or a bound of it, spares
-    torch's path reading it from the device; the kernels do not need it.
+    row alone. None is `decode_splits` in a step, and 1 otherwise. `longest`, the most tokens any row holds afterwards
+    or a bound of it, spares torch's path reading it from the device; the kernels do not need it.
 
     The tile of queries grows with the number of new tokens, and with it the order of float32 sums changes. With
     `is_invariant` it does not: a token has the same bits after a step and after a prefill in any pieces.
@@ -189,9 +189,9 @@ class _InvariantAttention(torch.autograd.Function):
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         *inputs, cu_seqlens = ctx.saved_tensors
         with torch.enable_grad():
-            leaves = [x.detach().requires_grad_() for x in inputs]
-            output = packed_attention(*leaves, cu_seqlens, scale=ctx.scale)
-        return *torch.autograd.grad(output, leaves, gradient), None, None, None
+            q, k, v = (x.detach().requires_grad_() for x in inputs)
+            output = packed_attention(q, k, v, cu_seqlens, scale=ctx.scale)
+        return *torch.autograd.grad(output, (q, k, v), gradient), None, None, None
 
 
 def invariant_attention(

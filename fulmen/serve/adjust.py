@@ -1,45 +1,21 @@
-"""What is done to logits before a token is drawn: penalties of tokens that were there already, and biases.
+"""What is done to logits before a token is drawn: penalties of tokens that were there already, biases, grammars.
 
-Tokens are counted in a table on the device, one row per slot. Left out: grammars and `min_tokens`, which come first and
-rule tokens out altogether (-inf stays -inf here).
-Axes: `R` rows, `V` vocabulary, `S` slots, `J` biased tokens of a row.
+Each slot has a row in tables on the device, which are made when the first request needs them.
+Axes: `R` rows, `V` vocabulary, `S` slots, `W` words of 32 tokens.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fulmen.types import Sampling
+
 PROMPT, DRAWN = 1, 2
-"""What a table cell holds: 1 if the prompt has the token, plus 2 for each time that the completion has it."""
-
-
-def mark_prompt(table_S_V: Int[Tensor, "S V"], slot: int, prompt_ids: Int[Tensor, "T"]) -> None:
-    """Makes a slot's row that of a prompt with no completion yet."""
-    table_S_V[slot] = 0
-    table_S_V[slot, prompt_ids] = PROMPT
-
-
-def count_drawn(table_S_V: Int[Tensor, "S V"], slots_R: Int[Tensor, "R"], token_ids_R: Int[Tensor, "R"]) -> None:
-    """Counts one more token of each slot. A slot that occurs twice (slot 0, nobody's) gains an arbitrary one of its."""
-    table_S_V[slots_R, token_ids_R] = table_S_V[slots_R, token_ids_R] + DRAWN
-
-
-def bias_rows(biases: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[list[int]], list[list[float]]]:
-    """Returns the tokens and values of `Sampling.logit_bias`, row by row, made equally long by repeating a row's first.
-
-    A token that occurs twice has the sum; a row without biases adds 0 to token 0.
-    """
-    sums: list[dict[int, float]] = []
-    for row in biases:
-        values: dict[int, float] = {}
-        for token, value in row:
-            values[token] = values.get(token, 0.0) + value
-        sums.append(values or {0: 0.0})
-    longest = max(map(len, sums), default=0)
-    padded = [[*row.items(), *[next(iter(row.items()))] * (longest - len(row))] for row in sums]
-    return [[token for token, _ in row] for row in padded], [[value for _, value in row] for row in padded]
+"""What a cell of `seen` holds: 1 if the prompt has the token, plus 2 for each time that the completion has it."""
 
 
 def adjust_logits(
@@ -49,21 +25,76 @@ def adjust_logits(
     repetition_R: Float[Tensor, "R"],
     frequency_R: Float[Tensor, "R"],
     presence_R: Float[Tensor, "R"],
-    bias_ids_R_J: Int[Tensor, "R J"] | None = None,
-    bias_R_J: Float[Tensor, "R J"] | None = None,
+    bias_R_V: Float[Tensor, "R V"],
+    allowed_R_W: Int[Tensor, "R W"],
 ) -> Float[Tensor, "R V"]:
-    """Returns new logits; `seen_R_V` are the slots' rows of the table.
+    """Returns new logits; the other arguments are the slots' rows of the tables and their settings.
 
     In this order: logits of tokens in prompt or completion are divided by `repetition` where positive and multiplied
     where negative; `frequency` is taken off for each time the completion has the token; `presence` if it has it at all;
-    the bias is added. Biases come as `bias_rows` pads them.
+    the bias is added; tokens whose bit in `allowed` is not set are ruled out.
     """
     times = (seen_R_V // DRAWN).to(logits.dtype)
     repetition = torch.where(seen_R_V > 0, repetition_R[:, None].to(logits.dtype), 1.0)
     logits = torch.where(logits > 0, logits / repetition, logits * repetition)
-    logits = logits - times * frequency_R[:, None] - (times > 0) * presence_R[:, None]
-    if bias_ids_R_J is not None and bias_R_J is not None:
-        biased = logits.gather(-1, bias_ids_R_J) + bias_R_J.to(logits.dtype)
-        # Padding repeats an entry and its value, so it does not matter which of them is written last.
-        logits = logits.scatter(-1, bias_ids_R_J, biased)
-    return logits
+    logits = logits - times * frequency_R[:, None] - (times > 0) * presence_R[:, None] + bias_R_V
+    bits = torch.arange(32, dtype=torch.int32, device=logits.device)
+    is_allowed = ((allowed_R_W[..., None] >> bits) & 1).flatten(1)[:, : logits.shape[1]] > 0
+    return torch.where(is_allowed, logits, -torch.inf)
+
+
+def needs_adjustment(sampling: Sampling) -> bool:
+    """Returns whether a request draws from other logits than the model's."""
+    return bool(
+        sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1
+        or sampling.logit_bias or sampling.grammar is not None
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogitTables:
+    """One row per slot; that of a request which needs none is neutral."""
+
+    seen_S_V: Tensor
+    """int32."""
+    bias_S_V: Tensor
+    allowed_S_W: Tensor
+    """int32, one bit per token that the grammar allows now."""
+
+    @classmethod
+    def allocate(cls, *, num_slots: int, vocab_size: int, dtype: torch.dtype, device: torch.device) -> "LogitTables":
+        """Returns neutral tables; `dtype` is that of the logits. Memory: 8.1 bytes per slot and token in float32."""
+        shape = (num_slots, vocab_size)
+        return cls(
+            seen_S_V=torch.zeros(shape, dtype=torch.int32, device=device),
+            bias_S_V=torch.zeros(shape, dtype=dtype, device=device),
+            allowed_S_W=torch.full((num_slots, -(-vocab_size // 32)), -1, dtype=torch.int32, device=device),
+        )
+
+    def start(self, slot: int, sampling: Sampling, prompt: Sequence[int], completion: Sequence[int]) -> None:
+        """Fills the row of a slot that was given to a request."""
+        vocab_size, device = self.seen_S_V.shape[1], self.seen_S_V.device
+        seen = DRAWN * torch.bincount(torch.tensor(completion, dtype=torch.int64), minlength=vocab_size)
+        seen += PROMPT * (torch.bincount(torch.tensor(prompt, dtype=torch.int64), minlength=vocab_size) > 0)
+        self.seen_S_V[slot] = seen.to(device, torch.int32)
+        bias = torch.zeros(vocab_size, dtype=self.bias_S_V.dtype)
+        for token, value in sampling.logit_bias:
+            bias[token] += value
+        self.bias_S_V[slot] = bias.to(device)
+        self.allowed_S_W[slot] = -1
+
+    def clear(self, slot: int) -> None:
+        """Makes the row of a slot neutral; what was counted does not matter where no penalty looks at it."""
+        self.bias_S_V[slot] = 0
+        self.allowed_S_W[slot] = -1
+
+    def count(self, slots_R: Int[Tensor, "R"], token_ids_R: Int[Tensor, "R"]) -> None:
+        """Counts one more token of each slot. A slot that occurs twice (slot 0, nobody's) gains an arbitrary one."""
+        self.seen_S_V[slots_R, token_ids_R] = self.seen_S_V[slots_R, token_ids_R] + DRAWN
+
+
+def pack_words(allowed: np.ndarray, width: int) -> np.ndarray:
+    """Returns a row of words `[width]`: those given, and none of the tokens beyond."""
+    words = np.zeros(width, dtype=np.int32)
+    words[: len(allowed)] = allowed[:width]
+    return words

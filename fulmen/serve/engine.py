@@ -467,7 +467,8 @@ class Engine:
         return Features(
             has_budget=any(s.thinking_budget is not None for s in samplings),
             has_adjustments=any(map(needs_adjustment, samplings)),
-            has_least=any(s.min_tokens for s in samplings),
+            # On CUDA these cost nothing, and fewer graphs are captured.
+            has_cuts=self._is_overlapped or any(s.top_k or s.min_p or s.min_tokens for s in samplings),
             num_top=max((s.top_logprobs for s in samplings), default=0),
         )
 
