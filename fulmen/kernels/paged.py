@@ -6,7 +6,8 @@ cells are never written, and a row whose first block is 0 is padding, whose outp
 What no token wrote may hold anything, NaN included: nothing here reads it.
 
 On CUDA the kernels of `paged_triton.py`, which read nothing on the host and so fit into a CUDA graph; elsewhere, and
-where gradients are wanted, or widths, group or block do not fit, torch, which reads lengths. Left out: keys and values of one-byte types, sliding windows.
+where gradients are wanted or widths, groups or blocks do not fit the kernels, torch, which reads lengths on the host.
+Left out: keys and values of one-byte types, sliding windows.
 
 Axes: `T` new tokens of all rows, `N` rows, `X` blocks of a row, `P` blocks, `C` tokens of a block, `H` query heads, `J`
 key/value heads, `D` width of queries and keys, `V` of values, `R2` pairs of rotated channels, `L` tokens of a row.

@@ -26,12 +26,7 @@ from fulmen.kernels.paged import (
     rope_write,
     write_pages,
 )
-from fulmen.kernels.paged_triton import (
-    paged_attention_triton,
-    rope_write_triton,
-    tile_rows,
-    write_pages_triton,
-)
+from fulmen.kernels.paged_triton import paged_attention_triton, rope_write_triton, tile_rows, write_pages_triton
 from fulmen.kernels.rotary import apply_rope
 from tests.kernels.reference import relative_error
 
@@ -183,6 +178,13 @@ def test_larger_tiles_of_half_precision(counts: tuple[int, ...], num_rows: int) 
     assert tile_rows(sum(counts), 4, 3, is_wide=False, is_invariant=False) == num_rows
     rows = make_rows((65, 0, 63, 0), counts, shape).to(torch.float16)
     assert relative_error(interpret(rows), naive(rows)) < 5e-4
+
+
+@interpreted
+@pytest.mark.parametrize("num_splits", [1, 5])
+def test_large_scores_do_not_overflow(num_splits: int) -> None:
+    rows = make_rows((500, 64), (1, 1), SHAPES[1]).to(torch.float32)
+    assert relative_error(interpret(rows, num_splits=num_splits, scale=30.0), naive(rows, scale=30.0)) < 1e-4
 
 
 @interpreted
