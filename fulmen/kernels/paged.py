@@ -180,8 +180,8 @@ def _paged_attention_torch(
     )
     row_T = torch.repeat_interleave(counts_N, output_size=len(q))
     positions_T = torch.arange(len(q), device=q.device) - cu_seqlens[row_T] + lengths_N[row_T]
-    output = cached_attention(q, k, v, positions_T, cu_seqlens, scale=scale)
-    return torch.where(is_row_N[row_T, None, None], output, 0)
+    # A row of padding has zeros for values.
+    return cached_attention(q, k, v, positions_T, cu_seqlens, scale=scale)
 
 
 def _check_pages(keys: Tensor, values: Tensor) -> None:

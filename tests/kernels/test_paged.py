@@ -181,6 +181,13 @@ def test_larger_tiles_of_half_precision(counts: tuple[int, ...], num_rows: int) 
 
 
 @interpreted
+def test_a_split_that_starts_inside_a_tile() -> None:
+    """Positions 125..129 are one tile, and the second of two splits starts at 128."""
+    rows = make_rows((125,), (5,), SHAPES[1]).to(torch.float32)
+    assert relative_error(interpret(rows, num_splits=2), naive(rows)) < 1e-6
+
+
+@interpreted
 @pytest.mark.parametrize("num_splits", [1, 5])
 def test_large_scores_do_not_overflow(num_splits: int) -> None:
     rows = make_rows((500, 64), (1, 1), SHAPES[1]).to(torch.float32)
