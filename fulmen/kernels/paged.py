@@ -6,7 +6,8 @@ cells are never written, and a row whose first block is 0 is padding, whose outp
 What no token wrote may hold anything, NaN included: nothing here reads it.
 
 On CUDA the kernels of `paged_triton.py`, which read nothing on the host and so fit into a CUDA graph; elsewhere, and
-where gradients are wanted, torch. Left out: keys and values of one-byte types, sliding windows.
+where gradients are wanted or widths, groups or blocks do not fit the kernels, torch, which reads lengths on the host.
+Left out: keys and values of one-byte types, sliding windows.
 
 Axes: `T` new tokens of all rows, `N` rows, `X` blocks of a row, `P` blocks, `C` tokens of a block, `H` query heads, `J`
 key/value heads, `D` width of queries and keys, `V` of values, `R2` pairs of rotated channels, `L` tokens of a row.
@@ -22,9 +23,9 @@ from fulmen.errors import ConfigError, DataError
 from fulmen.kernels.attention import cached_attention, packed_attention
 from fulmen.kernels.rotary import apply_rope
 
-KERNEL_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
-WIDTHS = (16, 256)
-"""Least and largest head width of the attention kernel."""
+WIDTH_MIN = 16
+WIDTH_MAX = {torch.bfloat16: 256, torch.float16: 256, torch.float32: 128}
+"""Least and largest head width of the attention kernel; float32 beyond that ends the registers."""
 PAGE_SIZES = (16, 32, 64, 128)
 """Tokens of a block of the attention kernel."""
 GROUP_MAX = 128
@@ -119,7 +120,8 @@ def paged_attention(
     or a bound of it, spares torch's path reading it from the device; the kernels do not need it.
 
     The tile of queries grows with the number of new tokens, and with it the order of float32 sums changes. With
-    `is_invariant` it does not: a token has the same bits after a step and after a prefill in any pieces.
+    `is_invariant` it does not: a token has the same bits after a step and after a prefill in any pieces. torch's path
+    does not promise that.
 
     Raises: ConfigError for a number of splits outside 1..SPLITS_MAX, or above 1 with `is_invariant`; DataError for
     pages that are not contiguous, and for query heads that key/value heads do not divide.
@@ -250,8 +252,8 @@ def _paged_attention_torch(
     )
     row_T = torch.repeat_interleave(counts_N, output_size=len(q))
     positions_T = torch.arange(len(q), device=q.device) - cu_seqlens[row_T] + lengths_N[row_T]
-    output = cached_attention(q, k, v, positions_T, cu_seqlens, scale=scale)
-    return torch.where(is_row_N[row_T, None, None], output, 0)
+    # A row of padding has zeros for values.
+    return cached_attention(q, k, v, positions_T, cu_seqlens, scale=scale)
 
 
 def _check_pages(keys: Tensor, values: Tensor) -> None:
@@ -265,7 +267,7 @@ def _check_pages(keys: Tensor, values: Tensor) -> None:
 def _is_kernel(*tensors: Tensor) -> bool:
     """Returns whether these inputs, on CUDA, are of types the kernels take and need no gradient."""
     has_grad = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    return not has_grad and all(x.dtype in KERNEL_DTYPES for x in tensors)
+    return not has_grad and all(x.dtype in WIDTH_MAX for x in tensors)
 
 
 def _fits_kernel(q: Tensor, keys: Tensor, values: Tensor) -> bool:
@@ -274,7 +276,7 @@ def _fits_kernel(q: Tensor, keys: Tensor, values: Tensor) -> bool:
     return (
         _is_kernel(q, keys, values)
         and q.dtype == keys.dtype == values.dtype
-        and all(WIDTHS[0] <= width <= WIDTHS[1] for width in widths)
+        and all(WIDTH_MIN <= width <= WIDTH_MAX[q.dtype] for width in widths)
         and keys.shape[2] in PAGE_SIZES
         and q.shape[1] // keys.shape[1] <= GROUP_MAX
     )
