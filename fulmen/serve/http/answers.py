@@ -14,6 +14,7 @@ from fulmen.serve.http.choices import Choice
 from fulmen.types import Delta
 
 Kind = Literal["chat", "text"]
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 DONE = b"data: [DONE]\n\n"
 
 
@@ -139,4 +140,4 @@ def error_event(error: dict[str, Any]) -> bytes:
 
 
 def _sse(record: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + _ENCODER.encode(record).encode() + b"\n\n"

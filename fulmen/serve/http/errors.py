@@ -98,11 +98,12 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_invalid(request: Request, error: Exception) -> Response:
     """Handles bodies that are no JSON or not of the right form: 400, with the first thing wrong with it."""
     assert isinstance(error, RequestValidationError), "registered for this alone"
-    first: dict[str, Any] = error.errors()[0]
+    # Of a union, the branch whose type fits says what is wrong.
+    first: dict[str, Any] = min(error.errors(), key=lambda one: str(one["type"]).endswith("_type"))
     kind, context = str(first["type"]), first.get("ctx") or {}
     # Names of fields and positions; the parts of a union that pydantic tried are of no use to a client.
     place = [str(part) for part in first["loc"][1:] if isinstance(part, int) or part.isidentifier()]
-    place = [part for part in place if part not in ("str", "int", "float", "bool")]
+    place = [part for part in place if part not in ("str", "int", "float", "bool") and not part[0].isupper()]
     param = str(context.get("param") or ".".join(place)) or None
     if kind == "json_invalid":
         return ApiError(400, f"the body is not JSON: {context.get('error', '')}", code="invalid_json").response()

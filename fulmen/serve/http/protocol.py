@@ -6,7 +6,7 @@ Fields of ours: `top_k`, `min_p`, `repetition_penalty`, `repetition_window`, `mi
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -92,7 +92,7 @@ class ChatMessage(_Body):
         return value
 
     @model_validator(mode="after")
-    def _fits_role(self) -> Self:
+    def _fits_role(self) -> "ChatMessage":
         is_assistant, is_tool = self.role == "assistant", self.role == "tool"
         for name, value, is_right in (
             ("tool_calls", self.tool_calls, is_assistant),
@@ -171,7 +171,7 @@ class ResponseFormat(_Body):
     json_schema: JsonSchema | None = None
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _complete(self) -> "ResponseFormat":
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise ValueError("json_schema goes with the type json_schema, and only with it")
         return self
@@ -229,7 +229,7 @@ class Generation(_Body):
         return value
 
     @model_validator(mode="after")
-    def _stream_options_fit(self) -> Self:
+    def _stream_options_fit(self) -> "Generation":
         if self.stream_options is not None and not self.stream:
             raise PydanticCustomError("invalid", "allowed only when stream is true", {"param": "stream_options"})
         return self
@@ -267,7 +267,7 @@ class ChatRequest(Generation):
     chat_template_kwargs: TemplateOptions | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "ChatRequest":
         names = [tool.function.name for tool in self.tools or ()]
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             _refuse("max_tokens", "allowed: max_tokens or max_completion_tokens, not both")
@@ -312,7 +312,7 @@ class CompletionRequest(Generation):
     echo: bool | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "CompletionRequest":
         if len(self.prompts) * (self.n or 1) > MAX_CHOICES:
             _refuse("n", f"{len(self.prompts)} prompts times n={self.n or 1}; allowed: at most {MAX_CHOICES}")
         if self.echo and self.logprobs is not None:

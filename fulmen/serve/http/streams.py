@@ -6,7 +6,7 @@ A client's going away reaches the engine by closing what is iterated: nothing he
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -22,6 +22,7 @@ GRACE_S = 5.0
 """How long after its deadline a request is waited for before the engine counts as stuck."""
 
 
+@runtime_checkable
 class CompletionWorker(Protocol):
     """What the server needs of `fulmen.serve.Worker`."""
 

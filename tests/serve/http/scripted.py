@@ -4,6 +4,7 @@ What it says depends on the last thing the user wrote: see `SCRIPTS`.
 """
 
 import asyncio
+import dataclasses
 import re
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -48,8 +49,8 @@ SCRIPTS: dict[str, Script] = {
     "late but some": Script(text="half an ans", stop_reason="deadline"),
     "broken": Script(text="", stop_reason="error"),
     "breaks": Script(text="some text", stop_reason="error"),
-    "slow": Script(text="word " * 100, step_s=0.02),
-    "steady": Script(text="word " * 20, step_s=0.005),
+    "slow": Script(text="word " * 20, step_s=0.02),
+    "steady": Script(text="word " * 6, step_s=0.01),
     "silent": Script(text="word", first_s=60.0),
     "nothing": Script(text=""),
 }
@@ -133,7 +134,9 @@ class ScriptedWorker:
             message=Message(role="assistant", content=shown), policy_version=3, num_cached=script.num_cached,
             error="out of memory" if reason == "error" else "",
         )  # fmt: skip
-        return [*deltas, Delta(request_id=len(tokens), completion=completion)]
+        if not deltas:
+            return [Delta(request_id=0, completion=completion)]
+        return [*deltas[:-1], dataclasses.replace(deltas[-1], completion=completion)]
 
     def stats(self) -> EngineStats:
         """Returns numbers that tell the fields apart."""
