@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fulmen.errors import DataError
+from fulmen.text.parse import message_of
 from fulmen.text.tokenizer import BEGIN_DOCUMENT, BEGIN_TURN, END_THINK, END_TURN, HEADERS, THINK, Tokenizer
 from fulmen.types import Message
 
@@ -63,21 +64,17 @@ def encode_conversation(tokenizer: Tokenizer, messages: Sequence[Message]) -> En
     return Encoded(token_ids=token_ids, mask=mask)
 
 
-def decode_completion(tokenizer: Tokenizer, token_ids: Sequence[int]) -> Message:
-    """Returns the assistant's message that sampled tokens spell, thinking and answer apart.
+def decode_completion(tokenizer: Tokenizer, token_ids: Sequence[int], *, has_tools: bool = True) -> Message:
+    """Returns the assistant's message that sampled tokens spell: thinking, answer and calls apart.
 
-    Thinking that was never closed leaves an empty answer.
+    Thinking that was never closed leaves an empty answer. Without `has_tools`, calls are content.
     """
     if tokenizer.template is not None:
         is_ended = len(token_ids) > 0 and int(token_ids[-1]) == tokenizer.end_id
         text = tokenizer.decode(token_ids[:-1] if is_ended else token_ids)
     else:
         text = tokenizer.decode(token_ids).removesuffix(END_TURN)
-    opening, closing = THINK.strip(), END_THINK.strip()
-    if not text.startswith(opening):
-        return Message(role="assistant", content=text)
-    thinking, _, content = text.removeprefix(opening).partition(closing)
-    return Message(role="assistant", content=content.strip("\n"), thinking=thinking.strip("\n"))
+    return message_of(tokenizer, text, has_tools=has_tools)
 
 
 def _encode_by_template(tokenizer: Tokenizer, messages: Sequence[Message]) -> Encoded:

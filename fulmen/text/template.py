@@ -64,14 +64,22 @@ class ChatTemplate:
         (folder / CONFIG_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (folder / TEMPLATE_FILE).write_text(self.source, encoding="utf-8")
 
-    def render(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> str:
-        """Returns the conversation as the template writes it.
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Returns the conversation as the template writes it; `options` are further variables of the template.
 
         Raises: DataError when the template refuses the messages.
         """
+        variables = dict(self.tokens) | dict(options or {})
         try:
             return _environment().from_string(self.source).render(
-                messages=messages, add_generation_prompt=add_generation_prompt, tools=None, **self.tokens
+                variables, messages=messages, add_generation_prompt=add_generation_prompt, tools=tools
             )  # fmt: skip
         except (jinja2.TemplateError, TypeError) as error:
             raise DataError(f"the chat template refuses these messages ({error})") from error

@@ -28,6 +28,11 @@ HEADERS = {
 STRUCTURE = (BEGIN_DOCUMENT, BEGIN_TURN, END_TURN, THINK, END_THINK, *HEADERS.values(), "\n")
 
 FILE_NAME = "tokenizer.json"
+_PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+BYTE_OF = {chr(byte): byte for byte in _PRINTABLE} | {
+    chr(0x100 + place): byte for place, byte in enumerate(sorted(set(range(256)) - set(_PRINTABLE)))
+}
+"""Which byte a character of a byte-level token stands for. Source: GPT-2's encoder."""
 
 
 class Tokenizer:
@@ -46,6 +51,11 @@ class Tokenizer:
                 f"tokenizer has no chat template, and lacks the structural tokens "
                 f"{sorted(found.keys() - self.ids.keys())}"
             )
+        self.structural = {token_id: text for text, token_id in self.ids.items()}
+        """Text of the structural tokens, by id."""
+        self.skipped = frozenset(special_tokens(backend).values()) - self.structural.keys()
+        """Special tokens that are no structure of this dialect: `decode` leaves them out."""
+        self._bytes: dict[int, bytes] = {}
         backend.encode_special_tokens = True
         self.backend = backend
 
@@ -128,11 +138,29 @@ class Tokenizer:
         """Returns the text of tokens, structural ones written out; broken UTF-8 becomes U+FFFD."""
         pieces: list[str] = []
         pending: list[int] = []
-        structural = {token_id: text for text, token_id in self.ids.items()}
         for token_id in (int(token) for token in token_ids):
-            if token_id in structural:
-                pieces += [self.backend.decode(pending), structural[token_id]]
+            if token_id in self.structural:
+                pieces += [self.backend.decode(pending), self.structural[token_id]]
                 pending = []
             else:
                 pending.append(token_id)
         return "".join([*pieces, self.backend.decode(pending)])
+
+    @property
+    def is_byte_level(self) -> bool:
+        """Whether tokens are strings of bytes, so that text is decoded token by token."""
+        return isinstance(self.backend.decoder, decoders.ByteLevel)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """Returns the bytes that a token of a byte-level tokenizer stands for; none if `decode` leaves it out."""
+        found = self._bytes.get(token_id)
+        if found is None:
+            token = None if token_id in self.skipped else self.backend.id_to_token(token_id)
+            if token is None:
+                found = b""
+            elif all(char in BYTE_OF for char in token):
+                found = bytes(BYTE_OF[char] for char in token)
+            else:  # an added token, whose text is its own
+                found = token.encode()
+            self._bytes[token_id] = found
+        return found
