@@ -35,7 +35,7 @@ from fulmen.serve.http.protocol import ChatRequest, CompletionRequest, Generatio
 from fulmen.serve.http.record import HEADER, Recorder, check_rollout_id
 from fulmen.serve.http.streams import CompletionWorker, EventStream, merge, while_connected
 from fulmen.serve.http.translate import Limits, chat_requests, completion_requests
-from fulmen.serve.http.turns import TurnParser
+from fulmen.serve.http.turns import make_parser
 from fulmen.text.tokenizer import Tokenizer
 from fulmen.types import Delta
 from fulmen.types import Request as EngineRequest
@@ -50,6 +50,8 @@ class AppSettings:
     model_name: str
     max_length: int
     """Most tokens of prompt and completion together."""
+    vocab_size: int | None = None
+    """The model's, for grammars."""
     timeout_s: float = 600.0
     """Longest time of a request."""
     record_dir: Path | None = None
@@ -74,7 +76,9 @@ class Server:
         self.worker, self.tokenizer, self.settings = worker, tokenizer, settings
         self.metrics = Metrics()
         self.recorder = None if settings.record_dir is None else Recorder(settings.record_dir)
-        self.limits = Limits(max_length=settings.max_length, timeout_s=settings.timeout_s)
+        self.limits = Limits(
+            max_length=settings.max_length, timeout_s=settings.timeout_s, vocab_size=settings.vocab_size
+        )
         self.created = int(time.time())
 
     async def answer(
@@ -237,7 +241,10 @@ def _add_completions(app: FastAPI, server: Server) -> None:
         choices = [
             Choice(
                 index=index, request=request, tokenizer=server.tokenizer,
-                parser=TurnParser(has_tools=bool(body.active_tools)), has_logprobs=bool(body.logprobs),
+                parser=make_parser(
+                    server.tokenizer, has_tools=bool(body.active_tools), options=body.template_options
+                ),
+                template_options=body.template_options, has_logprobs=bool(body.logprobs),
                 first_call_only=body.parallel_tool_calls is False,
             )
             for index, request in enumerate(requests)

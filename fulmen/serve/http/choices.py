@@ -3,21 +3,14 @@
 Streamed and whole answers are built from the same parts, so they cannot differ.
 """
 
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from fulmen.serve.http.turns import (
-    ContentDelta,
-    Part,
-    ThinkingDelta,
-    TurnParser,
-    num_thinking_tokens,
-    token_bytes,
-)
+from fulmen.serve.http.turns import num_thinking_tokens, token_bytes
+from fulmen.text.parse import CompletionParser, ContentDelta, Part, ThinkingDelta, ToolCallDelta
 from fulmen.text.tokenizer import Tokenizer
 from fulmen.types import Completion, Delta, Request, StopReason, TopLogprob
 
@@ -33,8 +26,9 @@ class Choice:
     index: int
     request: Request
     tokenizer: Tokenizer
-    parser: TurnParser | None
+    parser: CompletionParser | None
     """None for plain completions, whose text is everything."""
+    template_options: Mapping[str, Any] = field(default_factory=dict)
     has_logprobs: bool = False
     first_call_only: bool = False
     content: str = ""
@@ -82,7 +76,7 @@ class Choice:
         """Tokens of thinking."""
         if self.completion is None or self.parser is None:
             return 0
-        return num_thinking_tokens(self.tokenizer, self.completion.token_ids.tolist())
+        return num_thinking_tokens(self.tokenizer, self.completion.token_ids.tolist(), options=self.template_options)
 
     def rollout(self) -> dict[str, Any]:
         """Returns what a trainer needs of the completion, as JSON."""
@@ -109,20 +103,17 @@ class Choice:
                 self.content += part.text
                 added["content"] = added.get("content", "") + part.text
             elif part.index == 0 or not self.first_call_only:
-                added.setdefault("tool_calls", []).append(self._add_call(part.index, part.name, part.arguments))
+                added.setdefault("tool_calls", []).append(self._add_call(part))
         return added
 
-    def _add_call(self, index: int, name: str, arguments: str) -> dict[str, Any]:
+    def _add_call(self, part: ToolCallDelta) -> dict[str, Any]:
         """The first news of a call has its id and name, all have arguments."""
-        if index < len(self.calls):
-            self.calls[index]["function"]["arguments"] += arguments
-            return {"index": index, "function": {"arguments": arguments}}
-        call = {
-            "id": f"call_{secrets.token_hex(12)}", "type": "function",
-            "function": {"name": name, "arguments": arguments},
-        }  # fmt: skip
+        if part.index < len(self.calls):
+            self.calls[part.index]["function"]["arguments"] += part.arguments
+            return {"index": part.index, "function": {"arguments": part.arguments}}
+        call = {"id": part.call_id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
         self.calls.append(call)
-        return {"index": index, **call, "function": dict(name=name, arguments=arguments)}
+        return {"index": part.index, **call, "function": {"name": part.name, "arguments": part.arguments}}
 
     def _logprobs_of(self, delta: Delta) -> list[dict[str, Any]]:
         """One entry per token; the end token is none of the text's."""

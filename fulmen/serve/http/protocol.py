@@ -289,6 +289,11 @@ class ChatRequest(Generation):
         return self.max_completion_tokens if self.max_tokens is None else self.max_tokens
 
     @property
+    def template_options(self) -> dict[str, Any]:
+        """Variables for the chat template."""
+        return {} if self.chat_template_kwargs is None else self.chat_template_kwargs.model_dump(exclude_none=True)
+
+    @property
     def active_tools(self) -> list[Tool]:
         """The tools that the model is shown."""
         return [] if self.tool_choice == "none" else (self.tools or [])

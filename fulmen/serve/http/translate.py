@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fulmen.serve.grammar import make_masker
 from fulmen.serve.http.errors import ApiError
 from fulmen.serve.http.protocol import ChatMessage, ChatRequest, CompletionRequest, Generation, NamedTool, Tool
 from fulmen.serve.http.turns import calls_grammar, encode_chat
@@ -24,6 +25,8 @@ class Limits:
     """Most tokens of prompt and completion together."""
     timeout_s: float
     """Longest time of a request."""
+    vocab_size: int | None = None
+    """The model's; with it, grammars are compiled before the engine sees them."""
 
 
 def chat_requests(body: ChatRequest, *, tokenizer: Tokenizer, limits: Limits) -> list[Request]:
@@ -32,9 +35,11 @@ def chat_requests(body: ChatRequest, *, tokenizer: Tokenizer, limits: Limits) ->
     Raises: ApiError, ConfigError or DataError for what cannot be served.
     """
     tools = [_tool_json(tool) for tool in body.active_tools]
-    thinks = body.chat_template_kwargs is None or body.chat_template_kwargs.enable_thinking is not False
-    prompt = encode_chat(tokenizer, to_messages(body.messages), tools=tools, enable_thinking=thinks)
+    prompt = encode_chat(tokenizer, to_messages(body.messages), tools=tools, options=body.template_options)
     grammar = _grammar(body, tokenizer, tools)
+    if grammar is not None and limits.vocab_size is not None:
+        # Here, off the engine's thread: what is compiled is kept, so the engine finds it.
+        make_masker(tokenizer, grammar, limits.vocab_size)
     top = (body.top_logprobs or 0) if body.logprobs else 0
     sampling = _sampling(
         body, prompt=prompt, limit=body.limit, default=None, limits=limits, top_logprobs=top, grammar=grammar
@@ -141,10 +146,9 @@ def _choices(body: Generation, prompt: Sequence[int], sampling: Sampling) -> lis
 
 def _grammar(body: ChatRequest, tokenizer: Tokenizer, tools: list[dict[str, Any]]) -> Grammar | None:
     if isinstance(body.tool_choice, NamedTool):
-        name = body.tool_choice.function.name
-        return calls_grammar(tokenizer, [tool for tool in tools if tool["function"]["name"] == name])
+        return calls_grammar(tokenizer, tools, name=body.tool_choice.function.name, is_single=True)
     if body.tool_choice == "required":
-        return calls_grammar(tokenizer, tools)
+        return calls_grammar(tokenizer, tools, name=None, is_single=body.parallel_tool_calls is False)
     if body.response_format is None or body.response_format.type == "text":
         return None
     schema = body.response_format.json_schema

@@ -21,7 +21,9 @@ from fulmen.types import Completion, Delta, Message, Request, StopReason, TopLog
 TOKENIZER = Tokenizer.train(["what is two and two", "the weather in Paris"] * 3, vocab_size=300)
 CALLS = '<tool_calls>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_calls>'
 TWO_CALLS = CALLS.replace("\n</", '\n{"name": "time", "arguments": {}}\n</')
-STRUCTURE = re.compile("|".join(re.escape(text) for text in sorted(TOKENIZER.ids, key=len, reverse=True) if text != "\n"))
+STRUCTURE = re.compile(
+    "|".join(re.escape(text) for text in sorted(TOKENIZER.ids, key=len, reverse=True) if text != "\n")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,9 @@ class ScriptedWorker:
         self.num_open += 1
         is_finished = False
         try:
-            script = self.script_of(request) if self.script_of else SCRIPTS.get(last_user_text(request), SCRIPTS["plain"])
+            script = (
+                self.script_of(request) if self.script_of else SCRIPTS.get(last_user_text(request), SCRIPTS["plain"])
+            )
             for delta in self._deltas(request, script):
                 await asyncio.sleep(script.step_s if delta.request_id else script.first_s)
                 is_finished = delta.completion is not None
@@ -152,7 +156,6 @@ class ScriptedWorker:
         while self.num_open and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.01)
         return not self.num_open
-
 
 
 def main() -> None:

@@ -128,7 +128,8 @@ def test_plain_completions(worker: ScriptedWorker) -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"prompt": ""}, "0 tokens"), ({"prompt": []}, "prompt"), ({"prompt": [[]]}, "prompt"), ({}, "prompt is missing"),
+        ({"prompt": ""}, "0 tokens"), ({"prompt": []}, "prompt"), ({"prompt": [[]]}, "prompt"),
+        ({}, "prompt is missing"),
         ({"prompt": [TOKENIZER.vocab_size]}, "below"), ({"prompt": [-1]}, "prompt"), ({"prompt": ["a", 1]}, "prompt"),
         ({"prompt": ["a"] * 100, "n": 2}, "at most 128"), ({"prompt": "a", "echo": True, "logprobs": 1}, "echo or"),
         ({"prompt": "a", "best_of": 3}, "best_of"), ({"prompt": "a", "suffix": "b"}, "suffix"),

@@ -75,7 +75,7 @@ def test_stream_equals_whole(client: openai.OpenAI, text: str) -> None:
     assert (parts.message.content or None) == (whole.message.content or None)
     assert parts.finish_reason == whole.finish_reason
     assert parts.logprobs is not None or not whole.logprobs.content
-    assert (parts.logprobs and parts.logprobs.content or []) == whole.logprobs.content
+    assert ((parts.logprobs and parts.logprobs.content) or []) == whole.logprobs.content
     for one, other in zip(parts.message.tool_calls or [], whole.message.tool_calls or [], strict=True):
         assert one.function.name == other.function.name
         assert one.function.arguments == other.function.arguments
@@ -175,5 +175,3 @@ def test_key() -> None:
         assert refused.value.code == "invalid_api_key"
         with openai.OpenAI(base_url=f"{server.url}/v1", api_key="sesame") as client:
             assert chat(client, "plain").choices[0].message.content == SCRIPTS["plain"].text
-
-

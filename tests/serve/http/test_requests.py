@@ -15,6 +15,7 @@ from tests.serve.http.conftest import ask, make_app
 from tests.serve.http.scripted import TOKENIZER, ScriptedWorker, last_user_text
 
 Post = Callable[..., httpx2.Response]
+TEXT_PART = {"type": "text", "text": "a"}
 WEATHER = {
     "type": "function",
     "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
@@ -97,7 +98,7 @@ def test_refuses_with_the_name_of_the_field(
         {"temperature": 0, "top_p": 0.1, "top_k": 4, "min_p": 0.2, "presence_penalty": -2, "frequency_penalty": 2},
         {"store": False, "modalities": ["text"], "service_tier": "auto", "functions": None, "best_of": 1},
         {"temperature": None, "stop": None, "n": None, "tools": None, "stream": None, "max_tokens": None},
-        {"messages": [{"role": "developer", "content": "d"}, {"role": "user", "content": [{"type": "text", "text": "a"}]}]},
+        {"messages": [{"role": "developer", "content": "d"}, {"role": "user", "content": [TEXT_PART, TEXT_PART]}]},
         {"tools": [WEATHER], "tool_choice": "auto", "parallel_tool_calls": True, "user": "u", "metadata": {"a": "b"}},
         {"response_format": {"type": "text"}, "logprobs": False, "repetition_window": 10, "deadline_s": 3.5},
     ],
@@ -191,7 +192,12 @@ def test_unknown_model_route_and_method(post: Post, worker: ScriptedWorker) -> N
 def test_key(worker: ScriptedWorker) -> None:
     app = make_app(worker, AppSettings(model_name="scripted", max_length=512, gate=GateSettings(api_key="sesame")))
     for path in ("/", "/metrics", "/v1/models", "/v1/chat/completions", "/openapi.json", "/nothing"):
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "sesame"}, {"Authorization": "Bearer"}):
+        for headers in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": "sesame"},
+            {"Authorization": "Bearer"},
+        ):
             response = ask(app, "GET", path, headers=headers)
             error_of(response, 401)
             assert response.headers["www-authenticate"].startswith("Basic" if path == "/" else "Bearer")
