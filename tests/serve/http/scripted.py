@@ -52,6 +52,7 @@ SCRIPTS: dict[str, Script] = {
     "broken": Script(text="", stop_reason="error"),
     "breaks": Script(text="some text", stop_reason="error"),
     "slow": Script(text="word " * 20, step_s=0.02),
+    "endless": Script(text="word " * 90, step_s=0.1),
     "steady": Script(text="word " * 6, step_s=0.01),
     "silent": Script(text="word", first_s=60.0),
     "nothing": Script(text=""),
