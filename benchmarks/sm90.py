@@ -37,7 +37,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction, driver
 
-from fulmen.kernels import logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton
+from fulmen.kernels import invariant_triton, logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton
 from fulmen.kernels.lightning import step_tiles, tiles
 from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, triton_lightning
 from fulmen.kernels.lightning.steps import STEP_REGISTERS, open_tile, triton_decode
@@ -122,7 +122,7 @@ def kernel_name(kernel: Any) -> str:
 
 def shipped_kernels() -> set[str]:
     """Returns the names of the kernels that fulmen's modules define."""
-    modules = (tiles, step_tiles, logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton)
+    modules = (tiles, step_tiles, invariant_triton, logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton)
     values = [value for module in modules for name, value in vars(module).items() if name.endswith("_kernel")]
     return {kernel_name(value) for value in values if isinstance(value, JITFunction)}
 
@@ -239,6 +239,23 @@ def build_others(recorder: Recorder) -> None:
         ragged_triton.gather_sum(x, ids, 2)
 
 
+def build_invariant(recorder: Recorder) -> None:
+    """Compiles the products whose rows do not depend on each other, at each blocking."""
+    width, num_experts, ends = 4096, 32, torch.zeros(32, dtype=torch.int32)
+    with recorder.compile_launches():
+        for columns, inner, dtype in (
+            *((columns, width, BF16) for columns in (2048, 8192, 32000)),
+            (2048, 1000, BF16), (2048, width, torch.float32),
+        ):  # fmt: skip
+            recorder.case = f"{inner} by {columns}, {str(dtype).removeprefix('torch.')}"
+            weight = torch.empty(1, columns, inner, dtype=dtype)
+            invariant_triton.mm_triton(torch.empty(1, 8, inner, dtype=dtype), weight.mT, dtype)
+        for columns in (2048, 18432):
+            recorder.case = f"{num_experts} groups, {columns} columns"
+            weight = torch.empty(num_experts, columns, width, dtype=BF16)
+            invariant_triton.grouped_mm_triton(torch.empty(100, width, dtype=BF16), weight.mT, ends, BF16)
+
+
 def build(job: tuple[Callable[..., None], tuple[object, ...]]) -> dict[str, Row]:
     """Returns the kernels of one job by their hash; runs in a process of its own."""
     driver.set_active(CompileOnlyDriver())
@@ -252,7 +269,11 @@ def build_all() -> list[Row]:
     jobs: list[tuple[Callable[..., None], tuple[object, ...]]] = [
         (build_scans, (*key, role)) for key, entry in TABLE.items() for role in scan_roles(entry)
     ]
-    jobs += [*((build_steps, (width,)) for width in sorted({width for _, width in TABLE})), (build_others, ())]
+    jobs += [
+        *((build_steps, (width,)) for width in sorted({width for _, width in TABLE})),
+        (build_others, ()),
+        (build_invariant, ()),
+    ]
     rows: dict[str, Row] = {}
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
         for built in pool.map(build, jobs):

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from fulmen.errors import FulmenError
-from fulmen.recipes import convert, demo, evaluate, export, flops, generate, hybridise, import_model, rl, sft
+from fulmen.recipes import chat, convert, demo, evaluate, export, flops, generate, hybridise, import_model, rl, sft
 from fulmen.run import Stopped
 
 MAINS: dict[type, Callable[[Any, Console], None]] = {
@@ -18,6 +18,7 @@ MAINS: dict[type, Callable[[Any, Console], None]] = {
     rl.Args: rl.main,
     evaluate.Args: evaluate.main,
     generate.Args: generate.main,
+    chat.Args: chat.main,
     import_model.Args: import_model.main,
     flops.Args: flops.main,
     convert.Args: convert.main,
@@ -31,6 +32,7 @@ Command = (
     | Annotated[rl.Args, tyro.conf.subcommand("rl")]
     | Annotated[evaluate.Args, tyro.conf.subcommand("eval")]
     | Annotated[generate.Args, tyro.conf.subcommand("generate")]
+    | Annotated[chat.Args, tyro.conf.subcommand("chat")]
     | Annotated[import_model.Args, tyro.conf.subcommand("import")]
     | Annotated[export.Args, tyro.conf.subcommand("export")]
     | Annotated[convert.Args, tyro.conf.subcommand("convert")]

@@ -1,4 +1,5 @@
 """provisional"""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +23,9 @@ def write_pages(k, v, keys, values, cells_T):
         values[block, :, place] = v.to(values.dtype)
 
 
-def paged_attention(q, keys, values, table_N_X, lengths_N, cu_seqlens, *, scale=None, num_splits=1, longest=None, is_invariant=False):
+def paged_attention(
+    q, keys, values, table_N_X, lengths_N, cu_seqlens, *, scale=None, num_splits=1, longest=None, is_invariant=False
+):
     counts = torch.ones_like(lengths_N) if cu_seqlens is None else cu_seqlens.diff()
     if cu_seqlens is None:
         cu_seqlens = torch.arange(len(lengths_N) + 1, device=q.device)

@@ -3,8 +3,11 @@
 Axes: `T` tokens, `D` model width.
 """
 
+from typing import NamedTuple
+
 from torch import Generator, Tensor, nn
 
+from fulmen.kernels.residual import AddNorm, add_norm
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
 from fulmen.model.mixers.lightning import LightningMixer
@@ -19,6 +22,15 @@ MIXERS: dict[str, type[LightningMixer] | type[SoftmaxMixer] | type[MlaMixer]] = 
     "M": MlaMixer,
 }
 """Letter of a mixer in `ModelConfig.mixers`, and its class."""
+
+
+class Carried(NamedTuple):
+    """What one block hands the next: h = alpha residual + beta branch, left open so that a norm's kernel can add it."""
+
+    residual: Tensor
+    """`[T, D]`."""
+    branch: Tensor | None = None
+    """`[T, D]`; None where h is `residual`, before the first block."""
 
 
 class Block(nn.Module):
@@ -48,16 +60,20 @@ class Block(nn.Module):
         (self.block_sparse_moe if self.has_experts else self.mlp).init_weights(gain, generator)
 
     def forward(
-        self, hidden: Tensor, layout: Layout, expert_ids: Tensor | None = None
-    ) -> tuple[Tensor, Routing | None]:
-        """Returns the block's output `[T, D]` and where its tokens were routed, None for a dense block."""
-        normed = self.input_layernorm(hidden)
-        residual = normed if self.is_normed else hidden
-        hidden = self.alpha * residual + self.beta * self.self_attn(normed, layout)
-        normed = self.post_attention_layernorm(hidden)
-        residual = normed if self.is_normed else hidden
+        self, carried: Carried, layout: Layout, expert_ids: Tensor | None = None
+    ) -> tuple[Carried, Routing | None]:
+        """Returns the block's open output and where its tokens were routed, None for a dense block."""
+        stream, normed = self.close(carried, self.input_layernorm)
+        attended = Carried(normed if self.is_normed else stream, self.self_attn(normed, layout))
+        stream, normed = self.close(attended, self.post_attention_layernorm)
+        residual = normed if self.is_normed else stream
         if self.has_experts:
             output, routing = self.block_sparse_moe(normed, expert_ids, layout.document_T)
         else:
             output, routing = self.mlp(normed), None
-        return self.alpha * residual + self.beta * output, routing
+        return Carried(residual, output), routing
+
+    def close(self, carried: Carried, norm: nn.RMSNorm) -> AddNorm:
+        """Returns h, and what `norm` makes of it."""
+        assert norm.eps is not None, "every norm of the model has its eps"
+        return add_norm(*carried, norm.weight, alpha=self.alpha, beta=self.beta, eps=norm.eps)

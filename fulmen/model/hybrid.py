@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fulmen.errors import ConfigError
+from fulmen.model.block import Carried
 from fulmen.model.cache import Cache
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout, make_layout
@@ -56,17 +57,17 @@ def make_hybrid(source: Model, mixers: str, token_ids: Int[Tensor, "B T"]) -> Mo
     ).missing_keys
     assert all(".self_attn." in name for name in missing), "only mixers differ"
     layout = make_layout(token_ids, None, None)
-    hidden = source.embed_tokens(token_ids.flatten())
+    carried = Carried(source.embed_tokens(token_ids.flatten()))
     for old, new in zip(source.blocks(), hybrid.blocks(), strict=True):
         mixer = new.self_attn
         if isinstance(mixer, LightningMixer):
             assert isinstance(old.self_attn, SoftmaxMixer), "hybrid_config has checked the source"
-            x = old.input_layernorm(hidden)
+            x = old.close(carried, old.input_layernorm).normed
             target = _inner_output(old.self_attn, x, layout)
             _carry_over(old.self_attn, mixer, v_scale=SMALL / float(old.self_attn.v_proj(x).square().mean().sqrt()))
             nn.init.ones_(mixer.norm.weight)
             mixer.norm.weight.copy_(_fit(0.5 * _normed_output(mixer, x, layout), target))
-        hidden, _ = old(hidden, layout)
+        carried, _ = old(carried, layout)
     return hybrid
 
 

@@ -5,6 +5,7 @@ Axes: `T` tokens of all documents, `N` documents.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -98,7 +99,7 @@ def extend_layout(cache: Cache, borders: Sequence[int], seen: Sequence[int], *, 
     Nothing is read back from the device.
     """
     device = cache.lengths_R.device
-    counts = [end - start for start, end in zip(borders, borders[1:], strict=False)]
+    counts = [end - start for start, end in pairwise(borders)]
     host = torch.tensor([counts, list(seen)], dtype=torch.int64)
     counts_N, seen_N = (host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host).unbind(0)
     cu_seqlens = torch.nn.functional.pad(counts_N.cumsum(0), (1, 0))

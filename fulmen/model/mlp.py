@@ -4,10 +4,10 @@ Axes: `T` tokens, `D` model width, `F` inner width.
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fulmen.kernels.swiglu import swiglu
 from fulmen.model.mixers.lightning import xavier_
 
 
@@ -27,5 +27,4 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Returns the transformed tokens."""
-        gate, up = self.w13(x).chunk(2, dim=-1)
-        return self.w2(F.silu(gate) * up)
+        return self.w2(swiglu(self.w13(x)))

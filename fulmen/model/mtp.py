@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fulmen.model.block import Block
+from fulmen.kernels.residual import AddNorm
+from fulmen.model.block import Block, Carried
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
 from fulmen.model.mixers.lightning import xavier_
@@ -37,11 +38,11 @@ class MtpModule(nn.Module):
 
     def forward(
         self, hidden: Float[Tensor, "T D"], embedded: Float[Tensor, "T D"], layout: Layout
-    ) -> tuple[Float[Tensor, "T D"], Routing | None]:
-        """Returns the next representation before its norm, and the routing of the module's block."""
+    ) -> tuple[AddNorm, Routing | None]:
+        """Returns the next representation before and after its norm, and the routing of the module's block."""
         joined = self.eh_proj(torch.cat((self.enorm(embedded), self.hnorm(hidden)), dim=-1))
-        result: tuple[Tensor, Routing | None] = self.block(joined, layout)
-        return result
+        carried, routing = self.block(Carried(joined), layout)
+        return self.block.close(carried, self.norm), routing
 
 
 def shift(x_T: Int[Tensor, "T"], cu_seqlens: Int[Tensor, "N1"], by: int) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fulmen.errors import DataError
 from fulmen.kernels.logprob import head_logits
-from fulmen.model.block import Block
+from fulmen.model.block import Block, Carried
 from fulmen.model.cache import Cache
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout, make_layout
@@ -129,21 +129,23 @@ class Model(nn.Module):
             raise DataError(f"expert_ids {list(expert_ids.shape)}; allowed: {[*token_ids.shape, routes]}")
         if with_mtp and cache is not None:
             raise DataError("with_mtp=True with a cache; allowed: MTP modules in full forward passes only")
-        hidden = self.embed_tokens(token_ids.flatten())
+        carried = Carried(self.embed_tokens(token_ids.flatten()))
         replay = None
         if expert_ids is not None:
             replay = iter(expert_ids.flatten(0, 1).long().split(self.config.num_experts_per_token, dim=-1))
         routings: list[Routing] = []
-        for block in self.blocks():
-            hidden, routing = block(hidden, layout, next(replay) if replay and block.has_experts else None)
+        blocks = list(self.blocks())
+        for block in blocks:
+            carried, routing = block(carried, layout, next(replay) if replay and block.has_experts else None)
             routings += [] if routing is None else [routing]
         if cache is not None:
             cache.lengths_R.add_(layout.cu_seqlens.diff())
+        hidden, normed = blocks[-1].close(carried, self.norm)
         num_main = len(routings)
         ahead, mtp_routings = self._run_mtp(hidden, token_ids.flatten(), layout) if with_mtp else ((), [])
         routings += mtp_routings
         return Hidden(
-            hidden=self.norm(hidden).unflatten(0, token_ids.shape),
+            hidden=normed.unflatten(0, token_ids.shape),
             expert_ids=(
                 torch.cat([r.expert_ids for r in routings[:num_main]], dim=-1)
                 if num_main
@@ -161,8 +163,8 @@ class Model(nn.Module):
         for depth, module in enumerate(self.mtp, start=1):
             assert isinstance(module, MtpModule), "the list holds MTP modules only"
             shifted, _ = shift(token_ids_T, layout.cu_seqlens, depth)
-            hidden, routing = module(hidden, self.embed_tokens(shifted), layout)
-            outputs.append(module.norm(hidden))
+            (hidden, normed), routing = module(hidden, self.embed_tokens(shifted), layout)
+            outputs.append(normed)
             routings += [] if routing is None else [routing]
         return tuple(outputs), routings
 

@@ -60,14 +60,33 @@ def fresh_model(config: ModelConfig, env: Mixture, *, seed: int) -> tuple[Model,
     return Model(config.replace(vocab_size=tokenizer.vocab_size), seed=seed), tokenizer
 
 
-def load_checkpoint(folder: Path) -> tuple[Model, Tokenizer]:
+def load_checkpoint(
+    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Model, Tokenizer]:
     """Returns model and tokenizer of a checkpoint folder.
 
     Raises: CheckpointError when it is missing or damaged.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such checkpoint folder")
-    return load_model(folder), Tokenizer.load(folder)
+    return load_model(folder, dtype=dtype, device=device), Tokenizer.load(folder)
+
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def place(device: Device, precision: Precision) -> tuple[torch.device, torch.dtype]:
+    """Returns where a model is served and in which dtype: on a GPU in bfloat16 if there is one, else in float32.
+
+    Raises: ConfigError for cuda on a machine without it.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise ConfigError("device='cuda'; allowed here: auto, cpu (torch sees no GPU)")
+    chosen = torch.device("cuda" if has_cuda and device != "cpu" else "cpu")
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    return chosen, dtypes.get(precision, torch.bfloat16 if chosen.type == "cuda" else torch.float32)
 
 
 def evaluate_stage(

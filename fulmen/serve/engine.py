@@ -8,7 +8,7 @@ overlap. A completion is a function of its request and the weights: batch, order
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,19 +17,25 @@ from torch import Tensor
 from fulmen.errors import ConfigError, DataError
 from fulmen.model import Model
 from fulmen.model.cache import BLOCK, block_bytes, is_aligned_by_default, slot_bytes
+from fulmen.serve.adjust import needs_adjustment
+from fulmen.serve.answer import AnswerMasker
+from fulmen.serve.checks import check_sampling
 from fulmen.serve.runner import Features, Pending, Runner
 from fulmen.serve.scheduler import Piece, Round, Scheduler
 from fulmen.serve.scheduler import Sequence as Scheduled
-from fulmen.serve.slots import Thinking
 from fulmen.serve.stops import REASONS
-from fulmen.text.chat import decode_completion, encode_prompt
+from fulmen.serve.tracker import Entry, Ledger, Tracker
+from fulmen.text.chat import encode_prompt
+from fulmen.text.parse import thinking_markers
 from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import Tokenizer
-from fulmen.types import Completion, Delta, Request, StopReason, TopLogprob
+from fulmen.types import Completion, Delta, Request, StopReason
 
 MAX_LENGTH = 131_072
 """Longest sequence unless told otherwise; the block table grows with it."""
 CPU_CACHE_BYTES = 1 << 30
+LEDGER_ENTRIES = 512
+"""Steps after which tokens go to the requests' own lists even if nobody looks."""
 STOP_CODE = 1 + REASONS.index("stop")
 CUDA_CACHE_FRAC = 0.5
 """Share of the free memory of a CUDA device that the cache takes unless told otherwise."""
@@ -59,8 +65,7 @@ class _Launched:
     """A pass whose results are not read yet."""
 
     pending: Pending
-    drawn: list[Scheduled]
-    """In the order of the results."""
+    ledger: Ledger
     pieces: list[Piece]
     """What the routes are of; empty for a step."""
     version: int
@@ -85,13 +90,18 @@ class Engine:
         records_routes: bool = True,
         has_prefix_cache: bool | None = None,
         is_invariant: bool = False,
+        is_aligned: bool | None = None,
         has_graphs: bool | None = None,
+        is_overlapped: bool | None = None,
+        is_debug: bool = False,
     ) -> None:
         """Plans the memory; it is taken with the first request and given back by `release`.
 
         `num_slots` sequences run at once, each of at most `max_length` tokens (prompt and completion). `cache_bytes`
         holds keys, values and snapshots. `records_routes` keeps the experts of every token, for the learner to replay;
         it excludes the prefix cache, whose tokens are not computed. `is_invariant`: see docs/serving.md.
+        `is_aligned`, `has_graphs`, `is_overlapped` None do what the device is good at; `is_debug` fills memory that
+        nobody owns with NaN.
 
         Raises: ConfigError for settings out of range, or a tokenizer with more tokens than the model.
         """
@@ -112,17 +122,26 @@ class Engine:
         self._prefill_tokens = prefill_tokens
         weight = model.lm_head.weight
         is_cuda = weight.device.type == "cuda"
-        self._is_overlapped = is_cuda
-        self._dtype = np.dtype(np.float64 if weight.dtype == torch.float64 else np.float32)
+        self._is_overlapped = is_cuda if is_overlapped is None else is_overlapped
+        self._is_debug = is_debug
+        self._dtype: np.dtype[np.floating] = np.dtype("float64" if weight.dtype == torch.float64 else "float32")
         self._has_graphs = is_cuda and model.config.mla is None if has_graphs is None else has_graphs
-        self._is_aligned = is_aligned_by_default(model.config, weight.dtype, weight.device)
+        self._is_aligned = (
+            is_aligned_by_default(model.config, weight.dtype, weight.device) if is_aligned is None else is_aligned
+        )
         self._plan_memory(max_length, cache_bytes)
-        self._thinking = _thinking(tokenizer)
+        self._thinking = thinking_markers(tokenizer)
         self._policy_version = 0
         self._next_id = 0
-        self._trackers: dict[int, _Tracker] = {}
+        self._trackers: dict[int, Tracker] = {}
         self._inflight: deque[_Launched] = deque()
         self._deadlines: dict[int, float] = {}
+        self._maskers: dict[int, AnswerMasker] = {}
+        self._ledger: Ledger | None = None
+        """Of those who take the steps now."""
+        self._epoch = -1
+        self._step_slots: list[int] = []
+        self._step_features = Features()
         self._totals = [0, 0, 0]
         self._runner: Runner | None = None
         self._scheduler = self._make_scheduler()
@@ -207,6 +226,20 @@ class Engine:
             snapshots=len(scheduler.snapshots), snapshot_bytes=len(scheduler.snapshots) * self._slot_bytes,
         )  # fmt: skip
 
+    def memory_plan(self) -> str:
+        """Returns in a line what memory the engine takes, and for what."""
+        kv = self._num_blocks * block_bytes(self.model.config, self.model.lm_head.weight.dtype)
+        states = (self.num_slots + 1) * self._slot_bytes
+        weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
+        parts = (
+            (weights, "weights"), (kv, f"keys and values of {self._num_blocks * BLOCK:,} tokens"),
+            (states, f"states of {self.num_slots} sequences"),
+            (self._num_snapshots * self._slot_bytes, f"{self._num_snapshots} snapshots"),
+        )  # fmt: skip
+        return ", ".join(f"{size / 2**30:.2f} GiB {what}" for size, what in parts if size) + (
+            f"; at most {self.max_length:,} tokens a sequence"
+        )
+
     def release(self) -> None:
         """Gives the cache's memory back; the next request takes it again.
 
@@ -228,8 +261,8 @@ class Engine:
         """
         prepared = [self._prepare(request) for request in requests]
         trackers = [
-            self._enqueue(request, prompt, has_text=bool(request.sampling.stop))
-            for request, prompt in zip(requests, prepared, strict=True)
+            self._enqueue(request, *parts, has_text=bool(request.sampling.stop))
+            for request, parts in zip(requests, prepared, strict=True)
         ]
         missing = set(trackers)
         try:
@@ -249,11 +282,12 @@ class Engine:
 
         Raises: ConfigError for sampling settings out of range, DataError for a prompt that does not fit.
         """
-        return self._enqueue(request, self._prepare(request), has_text=True).sequence.request_id
+        return self._enqueue(request, *self._prepare(request), has_text=True).sequence.request_id
 
     def cancel(self, request_id: int) -> None:
         """Drops a request, whatever state it is in; there are no more deltas of it. Unknown ids are ignored."""
         tracker = self._trackers.pop(request_id, None)
+        self._maskers.pop(request_id, None)
         if tracker is not None:
             self._scheduler.finish(tracker.sequence)
 
@@ -261,8 +295,8 @@ class Engine:
         """Runs one round; returns what it added to each request, the completion with the last of its deltas."""
         return [tracker.delta() for tracker in self._advance()]
 
-    def _prepare(self, request: Request) -> list[int]:
-        """Returns the prompt's tokens, once everything about a request has been checked."""
+    def _prepare(self, request: Request) -> tuple[list[int], AnswerMasker | None]:
+        """Returns the prompt's tokens and the grammar, once everything about a request has been checked."""
         check_sampling(request, vocab_size=self.tokenizer.vocab_size)
         if request.prompt_ids is not None and request.messages:
             raise DataError("a request has messages and prompt_ids; allowed: one of the two")
@@ -280,12 +314,17 @@ class Engine:
                 f"a prompt of {len(prompt)} tokens with max_tokens={request.sampling.max_tokens}; allowed: at most "
                 f"{self.max_length} together"
             )
-        return prompt
+        grammar = request.sampling.grammar
+        if grammar is None:
+            return prompt, None
+        from fulmen.serve.grammar import make_masker
 
-    def _enqueue(self, request: Request, prompt: list[int], *, has_text: bool) -> "_Tracker":
+        return prompt, AnswerMasker(make_masker(self.tokenizer, grammar, self.model.config.vocab_size), self._thinking)
+
+    def _enqueue(self, request: Request, prompt: list[int], masker: AnswerMasker | None, *, has_text: bool) -> Tracker:
         sampling = request.sampling
-        tracker = _Tracker(
-            request=request, started_s=time.monotonic(),
+        tracker = Tracker(
+            request=request, has_grammar=masker is not None,
             sequence=Scheduled(
                 request_id=self._next_id, token_ids=list(prompt), num_prompt=len(prompt), max_tokens=sampling.max_tokens
             ),
@@ -294,31 +333,36 @@ class Engine:
         self._next_id += 1
         self._trackers[tracker.sequence.request_id] = tracker
         if sampling.deadline_s is not None:
-            self._deadlines[tracker.sequence.request_id] = tracker.started_s + sampling.deadline_s
+            self._deadlines[tracker.sequence.request_id] = time.monotonic() + sampling.deadline_s
+        if masker is not None:
+            self._maskers[tracker.sequence.request_id] = masker
         self._scheduler.add(tracker.sequence)
         return tracker
 
-    def _advance(self) -> "list[_Tracker]":
+    def _advance(self) -> list[Tracker]:
         """Runs one round; returns the requests with news."""
-        touched: dict[_Tracker, None] = {}
+        touched: dict[Tracker, None] = {}
         self._stop_late(touched)
-        if self._scheduler.is_tight or not self._is_overlapped:
-            self._collect(touched, leave=0)
+        # A grammar's next mask follows from the token before.
+        is_tight = self._scheduler.is_tight
+        if is_tight or self._maskers:
+            self._collect(touched)
+        if is_tight:
+            # Who has to go will come back with all its tokens.
+            for tracker in self._trackers.values():
+                tracker.settle()
         round_ = self._scheduler.plan()
         if round_.is_empty:
-            self._collect(touched, leave=0)
+            self._collect(touched)
             return list(touched)
-        try:
-            self._launch(round_)
-        except torch.OutOfMemoryError as error:
-            self._fail(round_, error, touched)
+        self._launch(round_, touched)
         self._collect(touched, leave=1 if self._is_overlapped else 0)
         if not self._is_overlapped and not self._is_aligned and any(t.completion is not None for t in touched):
             # Plain states are used in place while the slots in use have no gaps.
             self._ready().move_slots(self._scheduler.compact())
         return list(touched)
 
-    def _stop_late(self, touched: "dict[_Tracker, None]") -> None:
+    def _stop_late(self, touched: dict[Tracker, None]) -> None:
         """Ends requests whose time is up."""
         now = time.monotonic()
         for request_id in [i for i, until in self._deadlines.items() if now > until]:
@@ -335,11 +379,11 @@ class Engine:
                 self.model, num_slots=self.num_slots, num_snapshots=self._num_snapshots, num_blocks=self._num_blocks,
                 max_length=self.max_length, num_real=self.tokenizer.vocab_size, end_id=self.tokenizer.end_id,
                 thinking=self._thinking, has_graphs=self._has_graphs, is_invariant=self._is_invariant,
-                has_routes=self._records_routes,
+                has_routes=self._records_routes, is_aligned=self._is_aligned, is_debug=self._is_debug,
             )  # fmt: skip
         return self._runner
 
-    def _launch(self, round_: Round) -> None:
+    def _launch(self, round_: Round, touched: dict[Tracker, None]) -> None:
         runner = self._ready()
         for sequence, slot in round_.preempted:
             self._trackers[sequence.request_id].saved = runner.read_slot(slot)
@@ -347,17 +391,54 @@ class Engine:
             trackers = [self._trackers[sequence.request_id] for sequence in round_.admitted]
             rows = [tracker.saved or runner.slots.start(tracker.request) for tracker in trackers]
             runner.start_slots([sequence.slot for sequence in round_.admitted], rows)
+            for tracker in trackers:
+                sequence = tracker.sequence
+                prompt, completion = (
+                    sequence.token_ids[: sequence.num_prompt],
+                    sequence.token_ids[sequence.num_prompt :],
+                )
+                runner.adjust(sequence.slot, tracker.request.sampling, prompt, completion)
         runner.write_table(round_.table)
         runner.clear_slots(round_.cleared)
         runner.copy_slots(round_.restored)
+        self._send_masks(round_)
         if round_.steps:
-            steps = sorted(round_.steps, key=lambda sequence: sequence.slot)
-            longest = max(sequence.num_cached for sequence in steps)
-            pending = runner.step([s.slot for s in steps], self._features(steps), longest=longest)
-            self._inflight.append(_Launched(pending=pending, drawn=steps, pieces=[], version=self._policy_version))
+            if self._ledger is None or self._epoch != self._scheduler.epoch:
+                self._begin_ledger(round_)
+            assert self._ledger is not None, "it has just been begun"
+            self._ledger.longest += 1
+            pending = runner.step(self._step_slots, self._step_features, longest=self._ledger.longest)
+            self._note(pending, self._ledger, [])
         if round_.pieces:
-            self._launch_pieces(round_)
+            try:
+                self._launch_pieces(round_)
+            except torch.OutOfMemoryError as error:
+                self._lighten(round_, error, touched)
+                return
         runner.copy_slots(round_.snapshots)
+
+    def _begin_ledger(self, round_: Round) -> None:
+        """Notes who takes the steps from now on."""
+        steps = sorted(round_.steps, key=lambda sequence: sequence.slot)
+        self._ledger = Ledger(trackers=[self._trackers[sequence.request_id] for sequence in steps])
+        self._ledger.longest = max(sequence.num_cached for sequence in steps) + round_.lag - 1
+        self._step_slots, self._step_features = [sequence.slot for sequence in steps], self._features(steps)
+        self._epoch = self._scheduler.epoch
+
+    def _note(self, pending: Pending, ledger: Ledger, pieces: list[Piece]) -> None:
+        ledger.num_unread += 1
+        launched = _Launched(pending=pending, ledger=ledger, pieces=pieces, version=self._policy_version)
+        self._inflight.append(launched)
+
+    def _send_masks(self, round_: Round) -> None:
+        """Tells the device what the grammars of those that draw in this round allow."""
+        if not self._maskers:
+            return
+        drawing = list(round_.steps)
+        for piece in round_.pieces:
+            drawing += [piece.sequence, *piece.followers] if piece.is_last else []
+        masked = [s for s in drawing if s.request_id in self._maskers]
+        self._ready().allow([s.slot for s in masked], [self._maskers[s.request_id].mask() for s in masked])
 
     def _launch_pieces(self, round_: Round) -> None:
         runner, pieces = self._ready(), round_.pieces
@@ -378,81 +459,85 @@ class Engine:
                 rows += [end] * len(members)
         if drawn or self._records_routes:
             pending = runner.draw_first(encoded, rows, [s.slot for s in drawn], self._features(drawn))
-            self._inflight.append(_Launched(pending=pending, drawn=drawn, pieces=pieces, version=self._policy_version))
+            ledger = Ledger(trackers=[self._trackers[sequence.request_id] for sequence in drawn])
+            self._note(pending, ledger, pieces)
 
     def _features(self, sequences: Sequence[Scheduled]) -> Features:
         samplings = [self._trackers[sequence.request_id].request.sampling for sequence in sequences]
         return Features(
             has_budget=any(s.thinking_budget is not None for s in samplings),
-            has_adjustments=False,
+            has_adjustments=any(map(needs_adjustment, samplings)),
+            has_least=any(s.min_tokens for s in samplings),
             num_top=max((s.top_logprobs for s in samplings), default=0),
         )
 
-    def _collect(self, touched: "dict[_Tracker, None]", *, leave: int = 0) -> None:
+    def _collect(self, touched: dict[Tracker, None], *, leave: int = 0) -> None:
         """Reads the results of all launched passes but the last `leave`."""
         while len(self._inflight) > leave:
             launched = self._inflight.popleft()
-            launched.pending.wait()
-            self._read_routes(launched)
-            self._read_tokens(launched, touched)
+            pending, ledger = launched.pending, launched.ledger
+            pending.wait()
+            if launched.pieces:
+                self._read_routes(launched)
+            # Copies: what the device writes to is used again.
+            integers, reals = pending.integers.numpy(), pending.reals.numpy().copy()
+            codes = integers[:, 1]
+            is_bad = np.isnan(reals[:, 1])
+            ledger.entries.append(_entry(launched, integers, reals))
+            ledger.num_unread -= 1
+            rows = range(len(codes)) if ledger.has_watchers else (is_bad | (codes != 0)).nonzero()[0].tolist()
+            for row in rows:
+                tracker = ledger.trackers[row]
+                # Drawn after the end was decided, before the host knew.
+                if not tracker.sequence.is_finished:
+                    touched[tracker] = None
+                    self._look(tracker, int(codes[row]), bool(is_bad[row]))
+            ledger.forget(LEDGER_ENTRIES)
 
     def _read_routes(self, launched: _Launched) -> None:
+        """Hands the routes of pieces to their sequences; followers begin with those of their leader."""
         if launched.pending.routes is None:
             return
-        routes, start = launched.pending.routes.numpy(), 0
+        routes, start = launched.pending.routes.numpy().copy(), 0
         for piece in launched.pieces:
             part = routes[start : start + piece.end - piece.start]
             start += piece.end - piece.start
             tracker = self._trackers.get(piece.sequence.request_id)
-            if tracker is not None:
-                tracker.add_routes(part, piece.start)
-                for follower in piece.followers:
-                    own = self._trackers.get(follower.request_id)
-                    if own is not None:
-                        own.routes, own.num_routes = list(tracker.routes), tracker.num_routes
-        if not launched.pieces:
-            for row, sequence in enumerate(launched.drawn):
-                tracker = self._trackers.get(sequence.request_id)
-                if tracker is not None:
-                    tracker.add_routes(routes[row : row + 1], tracker.num_routes)
-
-    def _read_tokens(self, launched: _Launched, touched: "dict[_Tracker, None]") -> None:
-        if not launched.drawn:
-            return
-        tokens, codes, forced = launched.pending.integers.T.tolist()
-        logprobs, model_logprobs = launched.pending.reals.T.tolist()
-        trackers = self._trackers
-        for row, sequence in enumerate(launched.drawn):
-            # Drawn after the end was decided, before the host knew.
-            if sequence.is_finished:
+            if tracker is None:
                 continue
-            tracker = trackers[sequence.request_id]
-            sequence.token_ids.append(tokens[row])
-            tracker.logprobs.append(logprobs[row])
-            tracker.model_logprobs.append(model_logprobs[row])
-            tracker.versions.append(launched.version)
-            if forced[row]:
-                tracker.forced.append(len(tracker.logprobs) - 1)
-            if launched.pending.top_ids is not None:
-                tracker.add_top(launched.pending, row)
-            touched[tracker] = None
-            code = codes[row]
-            if model_logprobs[row] != model_logprobs[row]:
-                self._finish(tracker, "error", "the model's logits are not finite")
-            elif tracker.stream is not None and code != STOP_CODE:
-                tracker.text += tracker.stream.feed([tokens[row]])
-                if tracker.stream.stopped:
-                    self._finish(tracker, "stop_string")
-                elif code:
-                    self._finish(tracker, REASONS[code - 1])
-            elif code:
-                self._finish(tracker, REASONS[code - 1])
+            tracker.add_routes(part, piece.start)
+            for follower in piece.followers:
+                own = self._trackers.get(follower.request_id)
+                if own is not None:
+                    own.routes, own.num_routes = list(tracker.routes), tracker.num_routes
 
-    def _finish(self, tracker: "_Tracker", reason: StopReason, error: str = "") -> None:
+    def _look(self, tracker: Tracker, code: int, is_bad: bool) -> None:
+        """Looks at what was drawn for one request last, and ends it if that is the end."""
+        start = len(tracker.sequence.token_ids)
+        tracker.settle()
+        new = tracker.sequence.token_ids[start:]
+        masker = self._maskers.get(tracker.sequence.request_id)
+        if is_bad:
+            self._finish(tracker, "error", "the model's logits are not finite")
+            return
+        if masker is not None:
+            for token in new:
+                masker.advance(token)
+        if tracker.stream is not None:
+            tracker.text += tracker.stream.feed(new[:-1] if code == STOP_CODE else new)
+            if tracker.stream.stopped:
+                self._finish(tracker, "stop_string")
+                return
+        if code:
+            self._finish(tracker, REASONS[code - 1])
+
+    def _finish(self, tracker: Tracker, reason: StopReason, error: str = "") -> None:
         """Ends a request: its slot and blocks are free, its completion is there."""
         sequence = tracker.sequence
+        tracker.settle()
         del self._trackers[sequence.request_id]
         self._deadlines.pop(sequence.request_id, None)
+        self._maskers.pop(sequence.request_id, None)
         kept = self._scheduler.finish(sequence)
         if kept[0]:
             self._ready().copy_slots([kept])
@@ -465,129 +550,26 @@ class Engine:
         self._totals[1] += len(tracker.logprobs)
         self._totals[2] += sequence.num_reused
 
-    def _fail(self, round_: Round, error: Exception, touched: "dict[_Tracker, None]") -> None:
-        """Ends the requests whose prefill did not fit into the device's memory; the others go on."""
-        torch.cuda.empty_cache()
-        self._scheduler.forget(self._policy_version)
-        failed = [member for piece in round_.pieces for member in (piece.sequence, *piece.followers)]
-        for sequence in failed or round_.steps:
-            tracker = self._trackers.get(sequence.request_id)
-            if tracker is not None:
-                self._finish(tracker, "error", f"out of memory ({error})")
-                touched[tracker] = None
+    def _lighten(self, round_: Round, error: Exception, touched: dict[Tracker, None]) -> None:
+        """Has pieces that did not fit together computed one by one; one that does not fit alone ends its requests."""
+        if self.model.lm_head.weight.is_cuda:
+            torch.cuda.empty_cache()
+        self._scheduler.retract(round_)
+        if len(round_.pieces) > 1:
+            return
+        for sequence in (round_.pieces[0].sequence, *round_.pieces[0].followers):
+            tracker = self._trackers[sequence.request_id]
+            self._finish(tracker, "error", f"out of memory in the prefill ({error})")
+            touched[tracker] = None
 
 
-@dataclass(eq=False, kw_only=True)
-class _Tracker:
-    """What the host knows of one request."""
-
-    request: Request
-    sequence: Scheduled
-    started_s: float
-    stream: TextStream | None
-    saved: tuple[list[int], list[float]] | None = None
-    """Settings and counters at preemption."""
-    text: str = ""
-    """Not handed out yet."""
-    num_sent: int = 0
-    logprobs: list[float] = field(default_factory=list)
-    model_logprobs: list[float] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
-    forced: list[int] = field(default_factory=list)
-    tops: list[tuple[TopLogprob, ...]] = field(default_factory=list)
-    routes: list[np.ndarray] = field(default_factory=list)
-    num_routes: int = 0
-    completion: Completion | None = None
-
-    def add_routes(self, routes: np.ndarray, start: int) -> None:
-        """Keeps the experts of tokens from `start` on; those of tokens computed once more are known already."""
-        new = routes[self.num_routes - start :]
-        if len(new):
-            self.routes.append(new)
-            self.num_routes += len(new)
-
-    def add_top(self, pending: Pending, row: int) -> None:
-        """Keeps the most probable tokens of one position."""
-        assert pending.top_ids is not None, "the caller looked"
-        assert pending.top_logprobs is not None, "ids and log-probabilities come together"
-        count = self.request.sampling.top_logprobs
-        pairs = zip(pending.top_ids[row, :count].tolist(), pending.top_logprobs[row, :count].tolist(), strict=True)
-        self.tops.append(tuple(TopLogprob(token_id=token, logprob=logprob) for token, logprob in pairs))
-
-    def _expert_ids(self) -> np.ndarray | None:
-        """Returns the experts of all tokens but the last, which was drawn and not computed."""
-        if not self.routes:
-            return None
-        routes = np.concatenate(self.routes)
-        length = len(self.sequence.token_ids) - 1
-        return routes if len(routes) == length else routes[:length].copy()
-
-    def delta(self) -> Delta:
-        """Returns what has come since the last delta."""
-        start = self.num_sent
-        self.num_sent = len(self.logprobs)
-        text, self.text = self.text, ""
-        return Delta(
-            request_id=self.sequence.request_id,
-            token_ids=tuple(self.sequence.token_ids[self.sequence.num_prompt + start :]),
-            logprobs=tuple(self.model_logprobs[start:]), top_logprobs=tuple(self.tops[start:]), text=text,
-            completion=self.completion,
-        )  # fmt: skip
-
-    def complete(
-        self, tokenizer: Tokenizer, reason: StopReason, error: str, *, version: int, dtype: "np.dtype[np.floating]"
-    ) -> Completion:
-        """Returns the completion; `dtype` is that of the logits."""
-        sequence = self.sequence
-        tokens = sequence.token_ids[sequence.num_prompt :]
-        mask = None
-        if self.forced:
-            mask = np.ones(len(tokens), dtype=bool)
-            mask[self.forced] = False
-        text = self.stream.text if reason == "stop_string" and self.stream is not None else None
-        message = (
-            decode_completion(tokenizer, tokens)
-            if text is None
-            else decode_completion(tokenizer, tokenizer.encode(text))
-        )
-        versions = np.array(self.versions, dtype=np.int64)
-        first = self.versions[0] if self.versions else version
-        return Completion(
-            prompt_ids=np.array(sequence.token_ids[: sequence.num_prompt], dtype=np.int64),
-            token_ids=np.array(tokens, dtype=np.int64),
-            logprobs=np.array(self.logprobs, dtype=dtype), model_logprobs=np.array(self.model_logprobs, dtype=dtype),
-            stop_reason=reason, message=message, policy_version=first, mask=mask,
-            token_versions=versions if (versions != first).any() else None,
-            expert_ids=self._expert_ids(),
-            top_logprobs=tuple(self.tops), num_cached=sequence.num_reused, error=error,
-        )  # fmt: skip
-
-
-def check_sampling(request: Request, *, vocab_size: int) -> None:
-    """Raises ConfigError for sampling settings out of range."""
-    sampling = request.sampling
-    for name, value, is_right, allowed in (
-        ("temperature", sampling.temperature, sampling.temperature >= 0, "at least 0"),
-        ("top_p", sampling.top_p, 0 < sampling.top_p <= 1, "above 0, at most 1"),
-        ("top_k", sampling.top_k, sampling.top_k >= 0, "at least 0"),
-        ("min_p", sampling.min_p, 0 <= sampling.min_p <= 1, "from 0 to 1"),
-        ("presence_penalty", sampling.presence_penalty, abs(sampling.presence_penalty) <= 2, "from -2 to 2"),
-        ("frequency_penalty", sampling.frequency_penalty, abs(sampling.frequency_penalty) <= 2, "from -2 to 2"),
-        ("repetition_penalty", sampling.repetition_penalty, 0 < sampling.repetition_penalty <= 10, "above 0, at most 10"),
-        ("max_tokens", sampling.max_tokens, sampling.max_tokens >= 1, "at least 1"),
-        ("min_tokens", sampling.min_tokens, 0 <= sampling.min_tokens <= sampling.max_tokens, "from 0 to max_tokens"),
-        ("stop", sampling.stop, all(sampling.stop), "texts that are not empty"),
-        ("thinking_budget", sampling.thinking_budget, (sampling.thinking_budget or 0) >= 0, "at least 0, or None"),
-        ("repetition_window", sampling.repetition_window, sampling.repetition_window >= 1, "at least 1"),
-        ("top_logprobs", sampling.top_logprobs, 0 <= sampling.top_logprobs <= 20, "from 0 to 20"),
-        ("deadline_s", sampling.deadline_s, (sampling.deadline_s or 0) >= 0, "at least 0, or None"),
-        ("logit_bias", sampling.logit_bias, all(0 <= t < vocab_size and abs(b) <= 100 for t, b in sampling.logit_bias),
-         f"tokens from 0 to {vocab_size - 1}, each from -100 to 100"),
-        ("seed", request.seed, -(2**63) <= request.seed < 2**63, "64 bits"),
-    ):  # fmt: skip
-        if not is_right:
-            raise ConfigError(f"{name}={value}; allowed: {allowed}")
-
-
-def _thinking(tokenizer: Tokenizer) -> Thinking:
-    return Thinking()
+def _entry(launched: _Launched, integers: np.ndarray, reals: np.ndarray) -> Entry:
+    """Returns the results of a pass, copied: the device uses their memory again."""
+    pending = launched.pending
+    return Entry(
+        token_ids=integers[:, 0].copy(), is_forced=integers[:, 2] != 0, logprobs=reals[:, 0],
+        model_logprobs=reals[:, 1], version=launched.version,
+        routes=None if launched.pieces or pending.routes is None else pending.routes.numpy().copy(),
+        top_ids=None if pending.top_ids is None else pending.top_ids.numpy().copy(),
+        top_logprobs=None if pending.top_logprobs is None else pending.top_logprobs.numpy().copy(),
+    )  # fmt: skip

@@ -1,9 +1,10 @@
-"""The device side of the engine: cache, slots and the passes over the model. It is told what to run and decides nothing.
+"""The device side of the engine: cache, slots and the passes over the model. Told what to run, it decides nothing.
 
 A decoding step is one function of device tensors alone; on CUDA it is captured as a graph for each size of batch, so
 that the host launches one thing per step. Axes: `S` slots, `R` rows, `T` tokens, `X` blocks of a row, `V` vocabulary.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fulmen.kernels.invariant import batch_invariant
 from fulmen.model import Model
 from fulmen.model.cache import BLOCK, Cache, CachePool
 from fulmen.model.layout import extend_layout, step_layout
 from fulmen.model.transformer import Hidden
-from fulmen.serve.sampling import sample, uniform
-from fulmen.serve.slots import Count, Drawn, Setting, SlotState, Thinking
+from fulmen.serve.adjust import Adjustments, needs_adjustment, pack_words
+from fulmen.serve.sampling import adjust_logits, sample
+from fulmen.serve.slots import Count, Setting, SlotState
+from fulmen.text.parse import ThinkingMarkers
+from fulmen.types import Sampling
 
 BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 """Sizes of batch that a decoding step is captured for; smaller batches are padded with slot 0."""
@@ -24,12 +29,14 @@ BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256,
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """What a step does beside drawing from the truncated distribution; each costs time, so it is done when asked for."""
+    """What a step does beside drawing from the truncated distribution; each costs time, so only when asked for."""
 
     has_budget: bool = False
     """Some row has a thinking budget."""
     has_adjustments: bool = False
-    """Some row has penalties, a bias, a grammar or a least number of tokens."""
+    """Some row has penalties, a bias or a grammar."""
+    has_least: bool = False
+    """Some row has a least number of tokens."""
     num_top: int = 0
     """Most probable tokens to report."""
 
@@ -67,10 +74,12 @@ class Runner:
         max_length: int,
         num_real: int,
         end_id: int,
-        thinking: Thinking,
+        thinking: ThinkingMarkers,
         has_graphs: bool,
         is_invariant: bool,
         has_routes: bool,
+        is_aligned: bool,
+        is_debug: bool = False,
     ) -> None:
         weight = model.lm_head.weight
         self.model, self.device, self.dtype = model, weight.device, weight.dtype
@@ -79,13 +88,17 @@ class Runner:
         self.route_dtype = torch.int8 if model.config.num_experts <= 128 else torch.int16
         self.pool = CachePool.allocate(
             model.config, num_slots=num_slots + num_snapshots + 1, num_blocks=num_blocks + 1,
-            dtype=self.dtype, device=self.device,
+            dtype=self.dtype, device=self.device, is_aligned=is_aligned,
         )  # fmt: skip
+        if is_debug:
+            blocks = torch.arange(num_blocks + 1, device=self.device)
+            self.pool.poison(slots=torch.arange(num_slots + num_snapshots + 1, device=self.device), blocks=blocks)
         self.table_S_X = torch.zeros(num_slots + 1, -(-max_length // BLOCK), dtype=torch.int32, device=self.device)
         self.slots = SlotState.allocate(
             num_slots=num_slots + 1, dtype=torch.promote_types(self.dtype, torch.float32), device=self.device,
             end_id=end_id, thinking=thinking,
         )  # fmt: skip
+        self.adjustments: Adjustments | None = None
         self._graphs: dict[tuple[int, Features], _Graph] = {}
         self._graph_pool = torch.cuda.graph_pool_handle() if has_graphs else None
         self._slot_list: list[int] = []
@@ -102,6 +115,28 @@ class Runner:
         self.slots.counts_S_F[index] = self.upload([counts for counts, _ in rows])
         reals = self.upload([settings for _, settings in rows], self.slots.settings_S_F.dtype)
         self.slots.settings_S_F[index] = reals
+
+    def adjust(self, slot: int, sampling: Sampling, prompt: Sequence[int], completion: Sequence[int]) -> None:
+        """Prepares the logit tables of a slot; they are made with the first request that needs them."""
+        if self.adjustments is None:
+            if not needs_adjustment(sampling):
+                return
+            self.adjustments = Adjustments.allocate(
+                num_slots=self.num_slots + 1, vocab_size=self.model.config.vocab_size,
+                dtype=self.slots.settings_S_F.dtype, device=self.device,
+            )  # fmt: skip
+        if needs_adjustment(sampling):
+            self.adjustments.start(slot, sampling, prompt, completion)
+        else:
+            self.adjustments.clear(slot)
+
+    def allow(self, slots: Sequence[int], words: Sequence[np.ndarray]) -> None:
+        """Says which tokens the grammars of slots allow next, as bits."""
+        if slots:
+            assert self.adjustments is not None, "a grammar has made the tables"
+            width = self.adjustments.allowed_S_W.shape[1]
+            packed = np.stack([pack_words(row, width) for row in words])
+            self.adjustments.allowed_S_W[self.upload(slots)] = self.upload(packed, torch.int32)
 
     def read_slot(self, slot: int) -> tuple[list[int], list[float]]:
         """Returns settings and counters of a slot, as `start_slots` takes them."""
@@ -133,8 +168,12 @@ class Runner:
         if pairs:
             destination, source = self.upload(np.array(pairs).T.copy()).unbind(0)
             self.pool.copy_slots(destination, source)
-            for tensor in (self.table_S_X, self.slots.counts_S_F, self.slots.settings_S_F):
+            tables = [] if self.adjustments is None else list(vars(self.adjustments).values())
+            for tensor in (self.table_S_X, self.slots.counts_S_F, self.slots.settings_S_F, *tables):
                 tensor[destination] = tensor[source]
+
+    def _scope(self) -> "contextlib.AbstractContextManager[None]":
+        return batch_invariant() if self.is_invariant else contextlib.nullcontext()
 
     @torch.inference_mode()
     def prefill(
@@ -148,7 +187,8 @@ class Runner:
         slots_R = self.upload(slots)
         cache = Cache(pool=self.pool, slots_R=slots_R, lengths_R=self.upload(starts), table_R_X=self.table_S_X[slots_R])
         layout = extend_layout(cache, borders, starts, is_invariant=self.is_invariant)
-        encoded = self.model.run(self.upload(flat)[None], layout)
+        with self._scope():
+            encoded = self.model.run(self.upload(flat)[None], layout)
         ends = [start + len(part) for start, part in zip(starts, token_ids, strict=True)]
         self.slots.counts_S_F[slots_R, Count.LENGTH] = self.upload(ends)
         return encoded, [border - 1 for border in borders[1:]]
@@ -156,7 +196,8 @@ class Runner:
     @torch.inference_mode()
     def draw_first(self, encoded: Hidden, rows: Sequence[int], slots: Sequence[int], features: Features) -> Pending:
         """Draws the token that follows the prefill of each slot; `rows` are those of its last token."""
-        logits = self.model.logits(encoded.hidden[0, self.upload(rows)])
+        with self._scope():
+            logits = self.model.logits(encoded.hidden[0, self.upload(rows)])
         slots_R = self.upload(slots)
         routes = encoded.expert_ids[0].to(self.route_dtype) if self.has_routes else None
         return self._send(self._draw(logits, slots_R, features), routes)
@@ -188,43 +229,69 @@ class Runner:
             table_R_X=self.table_S_X[:, : -(-longest // BLOCK)][slots_R],
         )  # fmt: skip
         layout = step_layout(cache, longest=longest, is_invariant=self.is_invariant)
-        encoded = self.model.run(counts[:, Count.LAST, None], layout)
+        with self._scope():
+            encoded = self.model.run(counts[:, Count.LAST, None], layout)
+            logits = self.model.logits(encoded.hidden[:, 0])
         # Rows of slot 0 stay at length 0: they own no block.
         self.slots.counts_S_F[slots_R, Count.LENGTH] = (layout.positions_T + 1) * (slots_R > 0)
         routes = encoded.expert_ids[:, 0].to(self.route_dtype) if self.has_routes else None
-        return self._draw(self.model.logits(encoded.hidden[:, 0]), slots_R, features), routes
+        return self._draw(logits, slots_R, features), routes
 
     def _draw(self, logits: Tensor, slots_R: Tensor, features: Features) -> "_Result":
         counts, settings = self.slots.counts_S_F[slots_R], self.slots.settings_S_F[slots_R]
-        logits[:, self.num_real :] = -torch.inf
-        noise = uniform(counts[:, Count.SEED], counts[:, Count.DRAWN])
-        drawn = sample(logits, settings[:, Setting.TEMPERATURE], settings[:, Setting.TOP_P], noise)
+        if features.has_least:
+            is_early = counts[:, Count.DRAWN] < counts[:, Count.MIN_TOKENS]
+            end = self.slots.end_id
+            logits[:, end] = torch.where(is_early, -torch.inf, logits[:, end])
+        adjusted = self._adjusted(logits, slots_R, counts, settings) if features.has_adjustments else None
+        drawn = sample(
+            logits if adjusted is None else adjusted,
+            temperature_R=settings[:, Setting.TEMPERATURE], top_p_R=settings[:, Setting.TOP_P],
+            top_k_R=counts[:, Count.TOP_K], min_p_R=settings[:, Setting.MIN_P], seed_R=counts[:, Count.SEED],
+            position_R=counts[:, Count.DRAWN], num_real=self.num_real,
+            model_logits=None if adjusted is None else logits,
+        )  # fmt: skip
         moved = self.slots.advance(
-            slots_R, drawn.token_ids, drawn.logprob, drawn.model_p.log(), has_budget=features.has_budget
+            slots_R, drawn.token_ids, drawn.logprob, drawn.model_logprob, has_budget=features.has_budget
         )
-        top = logits.log_softmax(-1).topk(features.num_top, dim=-1) if features.num_top else None
-        return _Result(
-            drawn=moved, top_ids=None if top is None else top.indices, top_logprobs=None if top is None else top.values
+        if features.has_adjustments and self.adjustments is not None:
+            self.adjustments.count(slots_R, moved.token_ids)
+        result = _Result(
+            integers=torch.stack((moved.token_ids, moved.codes, moved.is_forced.long()), dim=1),
+            reals=torch.stack((moved.logprobs, moved.model_logprobs), dim=1),
         )
+        if features.num_top:
+            top = logits[:, : self.num_real].log_softmax(-1).topk(min(features.num_top, self.num_real), dim=-1)
+            result.top_ids, result.top_logprobs = top.indices, top.values
+        return result
 
-    def _send(self, result: "_Result", routes: Tensor | None) -> Pending:
-        """Starts the way of results to the host."""
-        drawn = result.drawn
-        integers = torch.stack((drawn.token_ids, drawn.codes, drawn.is_forced.long()), dim=1)
-        reals = torch.stack((drawn.logprobs, drawn.model_logprobs), dim=1)
-        parts = [self._to_host(part) for part in (integers, reals, routes, result.top_ids, result.top_logprobs)]
+    def _adjusted(self, logits: Tensor, slots_R: Tensor, counts: Tensor, settings: Tensor) -> Tensor:
+        tables = self.adjustments
+        assert tables is not None, "a request that needs them has made them"
+        return adjust_logits(
+            logits, counts_R_V=tables.counts_S_V[slots_R], in_prompt_R_V=tables.in_prompt_S_V[slots_R],
+            bias_R_V=tables.bias_S_V[slots_R], presence_R=settings[:, Setting.PRESENCE],
+            frequency_R=settings[:, Setting.FREQUENCY], repetition_R=settings[:, Setting.REPETITION],
+            allowed_R_W=tables.allowed_S_W[slots_R],
+        )  # fmt: skip
+
+    def _send(self, result: "_Result", routes: Tensor | None, num_rows: int | None = None) -> Pending:
+        """Starts the way of the first `num_rows` results to the host."""
+        rows = slice(0, num_rows)
+        parts = (result.integers, result.reals, routes, result.top_ids, result.top_logprobs)
+        integers, reals, routes, top_ids, top_logprobs = (None if x is None else self._to_host(x[rows]) for x in parts)
         event = None
         if self.device.type == "cuda":
             event = torch.cuda.Event()
             event.record()
-        assert parts[0] is not None, "there is a token for every row"
-        assert parts[1] is not None, "and its log-probability"
+        assert integers is not None, "there is a token for every row"
+        assert reals is not None, "and its log-probability"
         return Pending(
-            integers=parts[0], reals=parts[1], routes=parts[2], top_ids=parts[3], top_logprobs=parts[4], event=event
+            integers=integers, reals=reals, routes=routes, top_ids=top_ids, top_logprobs=top_logprobs, event=event
         )
 
-    def _to_host(self, tensor: Tensor | None) -> Tensor | None:
-        if tensor is None or self.device.type != "cuda":
+    def _to_host(self, tensor: Tensor) -> Tensor:
+        if self.device.type != "cuda":
             return tensor
         host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         return host.copy_(tensor, non_blocking=True)
@@ -239,17 +306,7 @@ class Runner:
             graph.slots = list(slots)
             graph.slots_R.copy_(self.upload([*slots, *[0] * (bucket - len(slots))]))
         graph.graph.replay()
-        num_rows = len(slots)
-        result = graph.result
-        drawn = result.drawn
-        cut = Drawn(
-            token_ids=drawn.token_ids[:num_rows], codes=drawn.codes[:num_rows], is_forced=drawn.is_forced[:num_rows],
-            logprobs=drawn.logprobs[:num_rows], model_logprobs=drawn.model_logprobs[:num_rows],
-        )  # fmt: skip
-        top_ids = None if result.top_ids is None else result.top_ids[:num_rows]
-        top_logprobs = None if result.top_logprobs is None else result.top_logprobs[:num_rows]
-        routes = None if graph.routes is None else graph.routes[:num_rows]
-        return self._send(_Result(drawn=cut, top_ids=top_ids, top_logprobs=top_logprobs), routes)
+        return self._send(graph.result, graph.routes, len(slots))
 
     def _capture(self, bucket: int, features: Features) -> "_Graph":
         slots_R = torch.zeros(bucket, dtype=torch.int64, device=self.device)
@@ -265,11 +322,14 @@ class Runner:
         return _Graph(graph=graph, slots_R=slots_R, slots=[0] * bucket, result=result, routes=routes)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Result:
-    drawn: Drawn
-    top_ids: Tensor | None
-    top_logprobs: Tensor | None
+    """As `Pending`, on the device."""
+
+    integers: Tensor
+    reals: Tensor
+    top_ids: Tensor | None = None
+    top_logprobs: Tensor | None = None
 
 
 @dataclass(kw_only=True)

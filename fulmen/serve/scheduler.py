@@ -80,6 +80,8 @@ class Round:
     """(slot, column, block): new entries of the block table."""
     steps: list[Sequence] = field(default_factory=list)
     """Sequences that get one more token."""
+    lag: int = 0
+    """Tokens that the sequences' own counts are behind in this round."""
     pieces: list[Piece] = field(default_factory=list)
     forked_slots: list[tuple[int, int]] = field(default_factory=list)
     """(follower's slot, leader's): states to be copied after the pieces."""
@@ -112,12 +114,8 @@ class Scheduler:
         has_prefix_cache: bool = True,
         snapshot_stride: int = 256,
     ) -> None:
-        self.block, self.prefill_tokens, self.has_states, self.is_aligned = (
-            block,
-            prefill_tokens,
-            has_states,
-            is_aligned,
-        )
+        self.block, self.prefill_tokens = block, prefill_tokens
+        self.has_states, self.is_aligned = has_states, is_aligned
         self.has_prefix_cache, self.snapshot_stride = has_prefix_cache, snapshot_stride
         self.blocks, self.slots = BlockPool(num_blocks), SlotPool(num_slots)
         self.snapshots = Snapshots(num_slots + 1, num_snapshots)
@@ -125,6 +123,17 @@ class Scheduler:
         self.running: list[Sequence] = []
         """With a slot, oldest first."""
         self.num_preemptions = 0
+        self.is_careful = False
+        """Whether one piece at a time is computed: several together did not fit."""
+        self.epoch = 0
+        """Moves on whenever other sequences, or other slots, take the next step than took the last."""
+        self._steps: list[Sequence] = []
+        self._calm = 0
+        """Rounds to come that are nothing but one more step of the same sequences."""
+        self._is_changed = False
+        """Whether the next round steps other sequences: some took their last step, or finished their prefill."""
+        self._lag = 0
+        """Such rounds since the sequences' own counts were brought up to date."""
         self.version = 0
         """Of the weights; keys of other versions are never found."""
 
@@ -142,7 +151,9 @@ class Scheduler:
 
     @property
     def is_tight(self) -> bool:
-        """Whether the next round may have to preempt; tokens that were drawn must have been read before it is planned."""
+        """Whether the next round may have to preempt; drawn tokens must have been read before it is planned."""
+        if self._calm or self.blocks.num_free >= len(self.running):
+            return False
         return self.blocks.num_free < sum(self._needs_block(sequence) for sequence in self.running)
 
     def _needs_block(self, sequence: Sequence) -> bool:
@@ -153,15 +164,35 @@ class Scheduler:
 
     def plan(self) -> Round:
         """Returns the next round; sequences, blocks and slots are then as they will be once it has run."""
+        if self._calm and not (self.waiting and self.slots.num_free):
+            self._calm -= 1
+            self._lag += 1
+            return Round(steps=self._steps, lag=self._lag)
+        self.settle()
         round_ = Round()
         self._plan_steps(round_)
         self._plan_pieces(round_)
         for piece in round_.pieces:
             self._register(piece, round_)
+        if round_.steps and not any(sequence.is_prefilling for sequence in self.running):
+            self._steps = round_.steps
+            self._calm = min(
+                min(len(s.blocks) * self.block - s.num_cached, s.max_tokens - s.num_drawn) for s in round_.steps
+            )
         return round_
+
+    def settle(self) -> None:
+        """Brings the sequences' counts up to date with the rounds that were planned."""
+        for sequence in self._steps if self._lag else ():
+            sequence.num_cached += self._lag
+            sequence.num_drawn += self._lag
+            self._is_changed |= sequence.num_drawn == sequence.max_tokens
+        self._steps, self._calm, self._lag = [], 0, 0
 
     def _plan_steps(self, round_: Round) -> None:
         index = 0
+        self.epoch += self._is_changed
+        self._is_changed = False
         while index < len(self.running):
             sequence = self.running[index]
             while self._needs_block(sequence) and not self.blocks.num_free:
@@ -176,6 +207,7 @@ class Scheduler:
                 self._append_blocks(sequence, 1, round_)
             sequence.num_cached += 1
             sequence.num_drawn += 1
+            self._is_changed |= sequence.num_drawn == sequence.max_tokens
             round_.steps.append(sequence)
             index += 1
 
@@ -193,6 +225,7 @@ class Scheduler:
         self.num_preemptions += 1
 
     def _take_back(self, sequence: Sequence) -> None:
+        self.epoch += 1
         self.blocks.release(sequence.blocks)
         self.slots.release(sequence.slot)
         self.running.remove(sequence)
@@ -207,6 +240,7 @@ class Scheduler:
         if round_.preempted or not self._is_worth_admitting():
             # Who was just sent away would come straight back.
             return
+        self.is_careful = self.is_careful and bool(self.waiting)
         while self.waiting and self.slots.num_free:
             sequence = self.waiting[0]
             if sequence.num_drawn == 0 and sequence.prompt_key in leaders:
@@ -214,7 +248,8 @@ class Scheduler:
                 if leader is None or not self._fork(sequence, leader, round_):
                     break
                 continue
-            if budget <= 0 or not self._admit(sequence, round_):
+            is_full = budget <= 0 or (self.is_careful and round_.pieces)
+            if is_full or not self._admit(sequence, round_):
                 break
             budget -= self._plan_piece(sequence, budget, leaders, round_)
 
@@ -278,6 +313,7 @@ class Scheduler:
         round_.pieces.append(piece)
         sequence.num_cached = end
         if piece.is_last:
+            self._is_changed = True
             sequence.num_drawn += 1
             if sequence.num_drawn == 1:
                 leaders[sequence.prompt_key] = piece
@@ -326,7 +362,8 @@ class Scheduler:
         return True
 
     def finish(self, sequence: Sequence) -> tuple[int, int]:
-        """Takes a sequence out, wherever it is. Returns (snapshot, slot) when its states are to be kept, else (0, 0)."""
+        """Takes a sequence out, wherever it is. Returns (snapshot, slot) if its states are to be kept, else (0, 0)."""
+        self.settle()
         sequence.is_finished = True
         if not sequence.slot:
             self.waiting.remove(sequence)
@@ -351,8 +388,25 @@ class Scheduler:
         snapshot = self.snapshots.add(sequence.keys[num_blocks - 1])
         return (snapshot, sequence.slot) if snapshot else (0, 0)
 
+    def retract(self, round_: Round) -> None:
+        """Sends everybody whose piece could not be computed back to the front of the queue.
+
+        Prefixes and snapshots that the round was to make are forgotten, with all others.
+        """
+        members = [member for piece in round_.pieces for member in (piece.sequence, *piece.followers)]
+        drawing = [s for piece in round_.pieces if piece.is_last for s in (piece.sequence, *piece.followers)]
+        for sequence in drawing:
+            sequence.num_drawn -= 1
+        for sequence in reversed(members):
+            self._take_back(sequence)
+            sequence.num_cached = 0
+            self.waiting.appendleft(sequence)
+        self.forget(self.version)
+        self.is_careful = True
+
     def compact(self) -> list[tuple[int, int]]:
         """Moves sequences into the lowest slots; returns (destination, source) pairs, to be copied in this order."""
+        self.settle()
         moves = []
         for sequence in sorted(self.running, key=lambda s: -s.slot):
             if not self.slots.num_free or self.slots.lowest_free > sequence.slot:
@@ -361,6 +415,7 @@ class Scheduler:
             moves.append((destination, sequence.slot))
             self.slots.release(sequence.slot)
             sequence.slot = destination
+            self.epoch += 1
         return moves
 
     def forget(self, version: int) -> None:

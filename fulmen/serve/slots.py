@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fulmen.serve.stops import stop_codes, update_repetition
+from fulmen.text.parse import ThinkingMarkers
 from fulmen.types import Request
 
 
@@ -55,19 +56,6 @@ class Setting(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thinking:
-    """How thinking is marked, as tokens; empty where the tokenizer knows none."""
-
-    opening: tuple[int, ...] = ()
-    closing: tuple[int, ...] = ()
-    """What ends it when the model writes it."""
-    forced: tuple[int, ...] = ()
-    """What is written for the model when its budget is spent; ends with or contains `closing`."""
-    is_open: bool = False
-    """Whether a prompt ends inside thinking."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Drawn:
     """One token per row."""
 
@@ -88,12 +76,12 @@ class SlotState:
     counts_S_F: Tensor
     settings_S_F: Tensor
     end_id: int
-    thinking: Thinking
+    thinking: ThinkingMarkers
     _markers: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def allocate(
-        cls, *, num_slots: int, dtype: torch.dtype, device: torch.device, end_id: int, thinking: Thinking
+        cls, *, num_slots: int, dtype: torch.dtype, device: torch.device, end_id: int, thinking: ThinkingMarkers
     ) -> "SlotState":
         """Returns empty slots; `num_slots` counts slot 0, `dtype` is that of the logits."""
         markers = {

@@ -14,7 +14,7 @@ from fulmen.serve.engine import Engine, EngineStats
 from fulmen.types import Delta, Request
 
 
-class QueueFull(FulmenError):
+class QueueFull(FulmenError):  # noqa: N818 - named as the standard library's queue.Full
     """As many requests wait as may wait."""
 
     def __init__(self, max_queue: int, retry_after_s: int) -> None:
@@ -22,7 +22,7 @@ class QueueFull(FulmenError):
         self.retry_after_s = retry_after_s
 
 
-class Draining(FulmenError):
+class Draining(FulmenError):  # noqa: N818 - a state, not a fault
     """The worker takes no new requests: it is about to stop."""
 
 

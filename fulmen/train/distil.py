@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from fulmen.kernels.logprob import head_logits
+from fulmen.model.block import Carried
 from fulmen.model.layout import make_layout
 from fulmen.model.transformer import Model
 
@@ -27,13 +28,13 @@ def mixer_losses(student: Model, teacher: Model, token_ids: Int[Tensor, "B T"]) 
     """
     layers = changed_layers(student, teacher)
     layout = make_layout(token_ids, None, None)
-    hidden = teacher.embed_tokens(token_ids.flatten())
+    carried = Carried(teacher.embed_tokens(token_ids.flatten()))
     losses = {}
     for index, (old, new) in enumerate(zip(teacher.blocks(), student.blocks(), strict=True)):
         with torch.no_grad():
-            x = old.input_layernorm(hidden)
+            x = old.close(carried, old.input_layernorm).normed
             target = old.self_attn(x, layout) if index in layers else None
-            hidden, _ = old(hidden, layout)
+            carried, _ = old(carried, layout)
         if target is not None:
             losses[index] = (new.self_attn(x, layout) - target).square().sum() / target.square().sum()
     return losses

@@ -1,4 +1,5 @@
-"""weighted_swiglu against the formula in float64: torch's path, and the Triton kernels (interpreted, and on the GPU).
+"""swiglu and weighted_swiglu against the formula in float64: torch's path, and the Triton kernels (interpreted, and on
+the GPU).
 
 Axes: `X` rows, `F` width.
 """
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor
 
 from fulmen.errors import DataError
-from fulmen.kernels.swiglu import weighted_swiglu
-from fulmen.kernels.swiglu_triton import BLOCK_MAX, weighted_swiglu_triton
+from fulmen.kernels.swiglu import swiglu, weighted_swiglu
+from fulmen.kernels.swiglu_triton import BLOCK_MAX, swiglu_triton, weighted_swiglu_triton
 from tests.kernels.reference import relative_error
 
 NAMES = ("y", "d_gate_up", "d_weight")
@@ -30,6 +31,10 @@ def formula(gate_up: Tensor, weight: Tensor) -> Tensor:
     return weight[:, None] * gate / (1 + (-gate).exp()) * up
 
 
+def plain_formula(gate_up: Tensor) -> Tensor:
+    return formula(gate_up, torch.ones_like(gate_up[:, 0]))
+
+
 def run(function, inputs: tuple[Tensor, ...], *, is_strided: bool = False) -> list[Tensor]:
     """Returns output and gradients; strided rows lie among NaN."""
     gate_up, weight, dy = inputs
@@ -43,6 +48,12 @@ def run(function, inputs: tuple[Tensor, ...], *, is_strided: bool = False) -> li
     return [y.detach(), *torch.autograd.grad(y, leaves, dy)]
 
 
+def run_plain(function, inputs: tuple[Tensor, ...], *, is_strided: bool = False) -> list[Tensor]:
+    """Returns output and gradient of a function without weights."""
+    y, d_gate_up, _ = run(lambda x, w: function(x) + 0 * w[:, None].to(x.dtype), inputs, is_strided=is_strided)
+    return [y, d_gate_up]
+
+
 SHAPES = [(1, 1), (1, 96), (5, 200), (3, BLOCK_MAX + 52)]
 
 
@@ -50,6 +61,8 @@ SHAPES = [(1, 1), (1, 96), (5, 200), (3, BLOCK_MAX + 52)]
 def test_torch_path_is_the_formula_with_gradients(num_rows: int, width: int) -> None:
     inputs = draw(num_rows, width)
     for found, expected in zip(run(weighted_swiglu, inputs), run(formula, inputs), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    for found, expected in zip(run_plain(swiglu, inputs), run_plain(plain_formula, inputs), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -61,6 +74,9 @@ def test_triton_kernels_are_the_formula_with_gradients(num_rows: int, width: int
     inputs = draw(num_rows, width)
     found = run(weighted_swiglu_triton, tuple(t.float() for t in inputs), is_strided=is_strided)
     for name, actual, exact in zip(NAMES, found, run(formula, inputs), strict=True):
+        assert relative_error(actual, exact) < 1e-6, name
+    found = run_plain(swiglu_triton, tuple(t.float() for t in inputs), is_strided=is_strided)
+    for name, actual, exact in zip(NAMES, found, run_plain(plain_formula, inputs), strict=False):
         assert relative_error(actual, exact) < 1e-6, name
 
 
@@ -74,6 +90,8 @@ def test_bad_input_is_named() -> None:
     gate_up, weight, _ = draw(3, 4)
     with pytest.raises(DataError, match=r"gate_up has shape \(3, 7\)"):
         weighted_swiglu(gate_up[:, :7], weight)
+    with pytest.raises(DataError, match=r"swiglu: gate_up has shape \(3, 7\)"):
+        swiglu(gate_up[:, :7])
     with pytest.raises(DataError, match=r"weight has shape \(3,\) on meta"):
         weighted_swiglu(gate_up, weight.to("meta"))
     with pytest.raises(DataError, match=r"weight has shape \(2,\)"):
@@ -97,3 +115,8 @@ def test_on_the_gpu_every_type_is_within_its_rounding(
         is_rounded = actual.dtype == torch.bfloat16
         # One number alone may be off by half a unit in the last place, 3.9e-3.
         assert relative_error(actual, reference) < (4e-3 if is_rounded else 1e-5), name
+    first, second = (run_plain(swiglu, inputs, is_strided=is_strided) for _ in range(2))
+    exact = run_plain(plain_formula, tuple(t.double() for t in inputs))
+    for name, actual, again, reference in zip(NAMES, first, second, exact, strict=False):
+        assert torch.equal(actual, again), f"{name}: two runs differ"
+        assert relative_error(actual, reference) < (4e-3 if dtype == torch.bfloat16 else 1e-5), name

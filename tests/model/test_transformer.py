@@ -14,7 +14,7 @@ from fulmen.model import PRESETS, Cache, Model, ModelConfig
 from fulmen.model.config import preset
 from fulmen.model.layout import make_layout
 from fulmen.model.moe import Router
-from fulmen.model.transformer import Block
+from fulmen.model.transformer import Block, Carried
 
 CONFIG = ModelConfig(
     vocab_size=64, hidden_size=32, num_layers=3, num_heads=2, num_kv_heads=1, head_dim=16,
@@ -159,8 +159,8 @@ def test_a_block_is_the_reference_with_the_normed_residual(layer: int) -> None:
     layout = make_layout(torch.zeros(1, LENGTH, dtype=torch.int64), None, None)
     block = model.layers[layer]
     assert isinstance(block, Block)
-    output, routing = block(h, layout, None)
-    weights = layer_weights(model, layer)
+    carried, routing = block(Carried(h), layout)
+    output, weights = block.close(carried, model.norm).stream, layer_weights(model, layer)
     expected, ids, balance = reference_block(h, weights, CONFIG, layer)
     assert_same(output, expected)
     assert torch.equal(routing.expert_ids, ids)
@@ -187,7 +187,8 @@ def test_rotary_on_the_whole_head_and_on_none() -> None:
     for rotary_dim in (0, 4, 16):
         config = CONFIG.replace(rotary_dim=rotary_dim)
         model = make_model(config)
-        output, _ = list(model.blocks())[1](h, layout, None)
+        block = list(model.blocks())[1]
+        output = block.close(block(Carried(h), layout)[0], model.norm).stream
         assert_same(output, reference_block(h, layer_weights(model, 1), config, 1)[0])
         outputs.append(output)
     assert (outputs[0] - outputs[1]).abs().max() > 1e-3
@@ -202,7 +203,8 @@ def test_alpha_is_deepnorms_unless_given_and_beta_scales_the_branches() -> None:
     layout = make_layout(torch.zeros(1, 5, dtype=torch.int64), None, None)
     block = next(make_model(CONFIG.replace(residual_alpha=7.0, residual_beta=0.0)).blocks())
     normed = rms_norm(h, block.input_layernorm.weight, 1e-5)
-    assert_same(block(h, layout, None)[0], 7.0 * rms_norm(7.0 * normed, block.post_attention_layernorm.weight, 1e-5))
+    output = block.close(block(Carried(h), layout)[0], block.input_layernorm).stream
+    assert_same(output, 7.0 * rms_norm(7.0 * normed, block.post_attention_layernorm.weight, 1e-5))
 
 
 @torch.no_grad()

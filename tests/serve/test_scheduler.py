@@ -54,8 +54,9 @@ class Device:
         for slot, snapshot in round_.restored:
             self.seen[slot] = self.seen[snapshot]
         for sequence in round_.steps:
-            assert sequence.num_cached == len(known[sequence])
-            self.compute(sequence.slot, known[sequence], sequence.num_cached - 1)
+            num_cached = sequence.num_cached + round_.lag
+            assert num_cached == len(known[sequence])
+            self.compute(sequence.slot, known[sequence], num_cached - 1)
         for piece in round_.pieces:
             assert piece.start < piece.end <= len(known[piece.sequence])
             self.compute(piece.sequence.slot, known[piece.sequence][: piece.end], piece.start)
@@ -90,6 +91,7 @@ class Machine(RuleBasedStateMachine):
         self.inflight: deque[list[tuple[Sequence, int]]] = deque()
         self.alive: list[Sequence] = []
         self.num_requests = 0
+        self.epoch, self.slots = -1, []
 
     @rule(start=st.integers(0, 1), length=st.integers(1, 11), max_tokens=st.integers(1, 9))
     def add(self, start: int, length: int, max_tokens: int) -> None:
@@ -121,6 +123,11 @@ class Machine(RuleBasedStateMachine):
         if self.scheduler.is_tight or not self.is_overlapped:
             self.read(0)
         round_ = self.scheduler.plan()
+        slots = [(sequence, sequence.slot) for sequence in round_.steps]
+        if round_.steps and self.scheduler.epoch == self.epoch:
+            assert slots == self.slots, "the same epoch, but other sequences or slots"
+        if round_.steps:
+            self.epoch, self.slots = self.scheduler.epoch, slots
         for sequence, slot in round_.preempted:
             assert slot > 0
             assert self.known[sequence] == tuple(sequence.token_ids), "who goes must have been read"

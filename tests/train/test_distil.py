@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from fulmen.model import Model
+from fulmen.model.block import Carried
 from fulmen.model.hybrid import make_hybrid
 from fulmen.model.layout import make_layout
 from fulmen.train.distil import logit_loss, mean_loss, mixer_losses
@@ -46,14 +47,14 @@ def test_mixer_losses_are_relative_errors_on_the_teachers_own_activations(pair: 
     token_ids = draw_tokens(2, 20, seed=5)
     losses = mixer_losses(student, teacher, token_ids)
     assert list(losses) == [0, 2]
-    layout, hidden = make_layout(token_ids, None, None), teacher.embed_tokens(token_ids.flatten())
+    layout, carried = make_layout(token_ids, None, None), Carried(teacher.embed_tokens(token_ids.flatten()))
     for index, block in enumerate(teacher.blocks()):
         if index in losses:
-            x = block.input_layernorm(hidden)
+            x = block.close(carried, block.input_layernorm).normed
             y = block.self_attn(x, layout)
             found = student.layers[index].self_attn(x, layout)
             torch.testing.assert_close(losses[index], ((found - y) ** 2).sum() / (y**2).sum())
-        hidden, _ = block(hidden, layout)
+        carried, _ = block(carried, layout)
     losses[2].backward()
     touched = {name.rsplit(".", 2)[0] for name, p in student.named_parameters() if p.grad is not None}
     assert touched == {"layers.2.self_attn"}

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from fulmen.errors import ConfigError
 from fulmen.model import Model, ModelConfig
+from fulmen.model.block import Carried
 from fulmen.model.checkpoint import load_model, save_model
 from fulmen.model.config import RouterShape
+from fulmen.model.layout import make_layout
 from fulmen.model.moe import max_violation, sequence_balance
 from fulmen.train import AdamW, Trainer
 from fulmen.train.packing import Document, pack
@@ -153,7 +155,10 @@ MTP = CONFIG.replace(mtp_depth=2)
 def mtp_loss_by_hand(model: Model, tokens: list[int], targets: list[int], trained: list[bool]) -> Tensor:
     """Returns the sum of -log p of each module over one document, from the formula."""
     hidden: list[Tensor] = []
-    handle = model.layers[-1].register_forward_hook(lambda _, inputs, outputs: hidden.append(outputs[0]))
+    last = model.layers[-1]
+    handle = last.register_forward_hook(
+        lambda _, inputs, outputs: hidden.append(last.close(outputs[0], model.norm).stream)
+    )
     model(torch.tensor([tokens]))
     handle.remove()
     h, total = hidden[0], torch.zeros((), dtype=torch.float64)
@@ -163,9 +168,8 @@ def mtp_loss_by_hand(model: Model, tokens: list[int], targets: list[int], traine
         if count < 1:
             break
         joined = torch.cat((module.enorm(ahead), module.hnorm(h[:count])), dim=-1) @ module.eh_proj.weight.T
-        from fulmen.model.layout import make_layout
-
-        h, _ = module.block(joined, make_layout(torch.zeros(1, count, dtype=torch.int64), None, None))
+        layout = make_layout(torch.zeros(1, count, dtype=torch.int64), None, None)
+        h = module.block.close(module.block(Carried(joined), layout)[0], module.norm).stream
         logp = (module.norm(h) @ model.lm_head.weight.T).log_softmax(-1)
         for i in range(count):
             if trained[i + depth]:

@@ -1,0 +1,30 @@
+"""What a request may ask for."""
+
+from fulmen.errors import ConfigError
+from fulmen.types import Request
+
+
+def check_sampling(request: Request, *, vocab_size: int) -> None:
+    """Raises ConfigError for sampling settings out of range."""
+    sampling = request.sampling
+    for name, value, is_right, allowed in (
+        ("temperature", sampling.temperature, sampling.temperature >= 0, "at least 0"),
+        ("top_p", sampling.top_p, 0 < sampling.top_p <= 1, "above 0, at most 1"),
+        ("top_k", sampling.top_k, sampling.top_k >= 0, "at least 0"),
+        ("min_p", sampling.min_p, 0 <= sampling.min_p <= 1, "from 0 to 1"),
+        ("presence_penalty", sampling.presence_penalty, abs(sampling.presence_penalty) <= 2, "from -2 to 2"),
+        ("frequency_penalty", sampling.frequency_penalty, abs(sampling.frequency_penalty) <= 2, "from -2 to 2"),
+        ("repetition_penalty", sampling.repetition_penalty, 0 < sampling.repetition_penalty <= 10, "above 0, up to 10"),
+        ("max_tokens", sampling.max_tokens, sampling.max_tokens >= 1, "at least 1"),
+        ("min_tokens", sampling.min_tokens, 0 <= sampling.min_tokens <= sampling.max_tokens, "from 0 to max_tokens"),
+        ("stop", sampling.stop, all(sampling.stop), "texts that are not empty"),
+        ("thinking_budget", sampling.thinking_budget, (sampling.thinking_budget or 0) >= 0, "at least 0, or None"),
+        ("repetition_window", sampling.repetition_window, sampling.repetition_window >= 1, "at least 1"),
+        ("top_logprobs", sampling.top_logprobs, 0 <= sampling.top_logprobs <= 20, "from 0 to 20"),
+        ("deadline_s", sampling.deadline_s, (sampling.deadline_s or 0) >= 0, "at least 0, or None"),
+        ("logit_bias", sampling.logit_bias, all(0 <= t < vocab_size and abs(b) <= 100 for t, b in sampling.logit_bias),
+         f"tokens from 0 to {vocab_size - 1}, each from -100 to 100"),
+        ("seed", request.seed, -(2**63) <= request.seed < 2**63, "64 bits"),
+    ):  # fmt: skip
+        if not is_right:
+            raise ConfigError(f"{name}={value}; allowed: {allowed}")

@@ -1,0 +1,179 @@
+"""What the host knows of each request, and how drawn tokens get there.
+
+Step after step the same sequences take a token each. Their tokens are kept as the arrays they came in (a ledger), and
+go to a request's own lists only when somebody looks: at its end, at a delta, at a preemption.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fulmen.serve.scheduler import Sequence
+from fulmen.text.chat import decode_completion
+from fulmen.text.parse import message_of
+from fulmen.text.stream import TextStream
+from fulmen.text.tokenizer import Tokenizer
+from fulmen.types import Completion, Delta, Request, StopReason, TopLogprob
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What one pass drew, one row per sequence."""
+
+    token_ids: np.ndarray
+    is_forced: np.ndarray
+    logprobs: np.ndarray
+    model_logprobs: np.ndarray
+    version: int
+    routes: np.ndarray | None
+    """`[R, LK]`; None where routes are kept by the piece that computed them."""
+    top_ids: np.ndarray | None
+    top_logprobs: np.ndarray | None
+
+
+@dataclass(eq=False, kw_only=True)
+class Ledger:
+    """Entries of the same trackers, in the same order."""
+
+    trackers: "list[Tracker]"
+    entries: list[Entry] = field(default_factory=list)
+    num_dropped: int = 0
+    """Entries that every row has taken, and that are gone."""
+    num_unread: int = 0
+    """Passes that were launched and not read."""
+    longest: int = 0
+    """Most tokens that a sequence has in the cache."""
+    has_watchers: bool = False
+    """Whether somebody looks at every token of some row: a text, or a grammar."""
+
+    def __post_init__(self) -> None:
+        for row, tracker in enumerate(self.trackers):
+            tracker.places.append(Place(ledger=self, row=row))
+        self.has_watchers = any(tracker.is_watched for tracker in self.trackers)
+
+    def forget(self, most: int) -> None:
+        """Has every row take its entries once there are `most` of them, so that memory does not grow without bound."""
+        if len(self.entries) >= most:
+            for tracker in self.trackers:
+                tracker.settle()
+            self.num_dropped += len(self.entries)
+            self.entries.clear()
+
+
+@dataclass(kw_only=True)
+class Place:
+    """A tracker's row in a ledger, and how many of its entries it has taken."""
+
+    ledger: Ledger
+    row: int
+    num_taken: int = 0
+
+
+@dataclass(eq=False, kw_only=True)
+class Tracker:
+    """One request."""
+
+    request: Request
+    sequence: Sequence
+    stream: TextStream | None
+    """Its text, where somebody reads it as it comes or it can stop a completion."""
+    has_grammar: bool = False
+    saved: tuple[list[int], list[float]] | None = None
+    """Settings and counters at preemption."""
+    places: deque[Place] = field(default_factory=deque)
+    text: str = ""
+    """Not handed out yet."""
+    num_sent: int = 0
+    logprobs: list[float] = field(default_factory=list)
+    model_logprobs: list[float] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    forced: list[int] = field(default_factory=list)
+    """Positions of forced tokens."""
+    tops: list[tuple[TopLogprob, ...]] = field(default_factory=list)
+    routes: list[np.ndarray] = field(default_factory=list)
+    num_routes: int = 0
+    completion: Completion | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether every token is looked at."""
+        return self.stream is not None or self.has_grammar
+
+    def settle(self) -> None:
+        """Takes what has been read from its ledgers."""
+        while self.places:
+            place = self.places[0]
+            ledger, row = place.ledger, place.row
+            entries = ledger.entries[place.num_taken - ledger.num_dropped :]
+            place.num_taken += len(entries)
+            for entry in entries:
+                self._take(entry, row)
+            if len(self.places) == 1 or ledger.num_unread:
+                return
+            self.places.popleft()
+
+    def _take(self, entry: Entry, row: int) -> None:
+        if entry.is_forced[row]:
+            self.forced.append(len(self.logprobs))
+        self.sequence.token_ids.append(int(entry.token_ids[row]))
+        self.logprobs.append(float(entry.logprobs[row]))
+        self.model_logprobs.append(float(entry.model_logprobs[row]))
+        self.versions.append(entry.version)
+        if entry.routes is not None:
+            self.add_routes(entry.routes[row : row + 1], self.num_routes)
+        if entry.top_ids is not None and entry.top_logprobs is not None:
+            count = self.request.sampling.top_logprobs
+            pairs = zip(entry.top_ids[row, :count].tolist(), entry.top_logprobs[row, :count].tolist(), strict=True)
+            self.tops.append(tuple(TopLogprob(token_id=token, logprob=logprob) for token, logprob in pairs))
+
+    def add_routes(self, routes: np.ndarray, start: int) -> None:
+        """Keeps the experts of tokens from `start` on; those of tokens computed once more are known already."""
+        new = routes[self.num_routes - start :]
+        if len(new):
+            self.routes.append(new)
+            self.num_routes += len(new)
+
+    def delta(self) -> Delta:
+        """Returns what has come since the last delta."""
+        start = self.num_sent
+        self.num_sent = len(self.logprobs)
+        text, self.text = self.text, ""
+        return Delta(
+            request_id=self.sequence.request_id,
+            token_ids=tuple(self.sequence.token_ids[self.sequence.num_prompt + start :]),
+            logprobs=tuple(self.model_logprobs[start:]), top_logprobs=tuple(self.tops[start:]), text=text,
+            completion=self.completion,
+        )  # fmt: skip
+
+    def complete(
+        self, tokenizer: Tokenizer, reason: StopReason, error: str, *, version: int, dtype: "np.dtype[np.floating]"
+    ) -> Completion:
+        """Returns the completion; `dtype` is that of the logits, `version` that of the weights if nothing was drawn."""
+        sequence = self.sequence
+        tokens = sequence.token_ids[sequence.num_prompt :]
+        mask = None
+        if self.forced:
+            mask = np.ones(len(tokens), dtype=bool)
+            mask[self.forced] = False
+        is_cut = reason == "stop_string" and self.stream is not None
+        text = self.stream.text if is_cut and self.stream is not None else None
+        versions = np.array(self.versions, dtype=np.int64)
+        first = self.versions[0] if self.versions else version
+        return Completion(
+            prompt_ids=np.array(sequence.token_ids[: sequence.num_prompt], dtype=np.int64),
+            token_ids=np.array(tokens, dtype=np.int64),
+            logprobs=np.array(self.logprobs, dtype=dtype), model_logprobs=np.array(self.model_logprobs, dtype=dtype),
+            stop_reason=reason, policy_version=first, mask=mask, expert_ids=self._expert_ids(),
+            message=decode_completion(tokenizer, tokens) if text is None else message_of(tokenizer, text),
+            token_versions=versions if (versions != first).any() else None,
+            top_logprobs=tuple(self.tops), num_cached=sequence.num_reused, error=error,
+        )  # fmt: skip
+
+    def _expert_ids(self) -> np.ndarray | None:
+        """Returns the experts of all tokens but the last, which was drawn and not computed."""
+        if not self.routes:
+            return None
+        routes = np.concatenate(self.routes)
+        length = len(self.sequence.token_ids) - 1
+        return routes if len(routes) == length else routes[:length].copy()
