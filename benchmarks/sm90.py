@@ -37,7 +37,14 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction, driver
 
-from fulmen.kernels import invariant_triton, logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton
+from fulmen.kernels import (
+    invariant_triton,
+    logprob_triton,
+    norm_gate_triton,
+    paged_triton,
+    ragged_triton,
+    swiglu_triton,
+)
 from fulmen.kernels.lightning import step_tiles, tiles
 from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, triton_lightning
 from fulmen.kernels.lightning.steps import STEP_REGISTERS, open_tile, triton_decode
@@ -122,7 +129,16 @@ def kernel_name(kernel: Any) -> str:
 
 def shipped_kernels() -> set[str]:
     """Returns the names of the kernels that fulmen's modules define."""
-    modules = (tiles, step_tiles, invariant_triton, logprob_triton, norm_gate_triton, ragged_triton, swiglu_triton)
+    modules = (
+        tiles,
+        step_tiles,
+        invariant_triton,
+        logprob_triton,
+        norm_gate_triton,
+        paged_triton,
+        ragged_triton,
+        swiglu_triton,
+    )
     values = [value for module in modules for name, value in vars(module).items() if name.endswith("_kernel")]
     return {kernel_name(value) for value in values if isinstance(value, JITFunction)}
 
@@ -210,6 +226,36 @@ def build_steps(recorder: Recorder, width: int) -> None:
         open_tile(q, k, v, *pool, items, None)
 
 
+def build_pages(recorder: Recorder, dtype: torch.dtype) -> None:
+    """Compiles paged attention: steps with and without splits, and prefill, of several shapes; and the writers."""
+    heads_widths = [(16, 4, 128, 128), (12, 3, 80, 64), (24, 8, 64, 64), (8, 8, 128, 128), (16, 2, 256, 256)]
+    for num_heads, num_kv_heads, width, value_width in heads_widths:
+        rows, num_tokens = 32, 2048
+        name = f"H{num_heads} J{num_kv_heads} D{width} V{value_width}, {str(dtype).removeprefix('torch.')}"
+        pages = [torch.empty(8, num_kv_heads, 64, size, dtype=dtype) for size in (width, value_width)]
+        table, lengths = torch.ones(rows, 4, dtype=torch.int32), torch.zeros(rows, dtype=torch.int64)
+        per_row = num_tokens // rows
+        for case, count, splits, is_invariant in (
+            ("step", 1, 1, False), ("splits", 1, 8, False), ("few", 2, 1, True), ("prefill", per_row, 1, False),
+        ):  # fmt: skip
+            q = torch.empty(rows * count, num_heads, width, dtype=dtype)
+            cu_seqlens = None if count == 1 else torch.arange(0, (rows + 1) * count, count)
+            recorder.case = f"{name}, {case}"
+            with recorder.compile_launches():
+                paged_triton.paged_attention_triton(
+                    q, *pages, table, lengths, cu_seqlens, scale=1.0, num_splits=splits, is_invariant=is_invariant
+                )
+        recorder.case = name
+        q, k = (torch.empty(num_tokens, heads, width, dtype=dtype) for heads in (num_heads, num_kv_heads))
+        v, cells = k[..., :value_width].contiguous(), torch.zeros(num_tokens, dtype=torch.int64)
+        with recorder.compile_launches():
+            paged_triton.write_pages_triton(k, v, *pages, cells)
+            for rotated in (width, width // 2):
+                recorder.case = f"{name}, rotated {rotated}"
+                frequencies = torch.ones(rotated // 2)
+                paged_triton.rope_write_triton(q, k, v, cells, cells, frequencies, *pages, amplitude=1.0)
+
+
 def build_others(recorder: Recorder) -> None:
     """Compiles the kernels that work on rows, at the widths of a large model."""
 
@@ -274,6 +320,7 @@ def build_all() -> list[Row]:
         (build_others, ()),
         (build_invariant, ()),
     ]
+    jobs += [(build_pages, (dtype,)) for dtype in (BF16, torch.float32)]
     rows: dict[str, Row] = {}
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
         for built in pool.map(build, jobs):

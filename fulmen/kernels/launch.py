@@ -18,7 +18,7 @@ def run(
     num_programs: int,
     num_warps: int,
     num_stages: int,
-    arguments: tuple[Tensor | int | None, ...],
+    arguments: tuple[Tensor | int | float | None, ...],
     constants: tuple[int | float | str | bool, ...],
     *,
     is_contracted: bool = True,

@@ -1,39 +1,208 @@
-"""provisional"""
+"""Keys and values in pages: tokens are written to cells, and attention reads a row's pages where they lie.
+
+One softmax layer stores keys `[P, J, C, D]` and values `[P, J, C, V]`: P blocks (pages) of C tokens. A row's blocks, in
+order, are a line of `table_N_X`; token t of the row lies in cell `table[t // C] * C + t % C`. Block 0 is nobody's: its
+cells are never written, and a row whose first block is 0 is padding, whose output is 0.
+What no token wrote may hold anything, NaN included: nothing here reads it.
+
+On CUDA the kernels of `paged_triton.py`, which read nothing on the host and so fit into a CUDA graph; elsewhere, and
+where gradients are wanted, torch. Left out: keys and values of one-byte types, sliding windows.
+
+Axes: `T` new tokens of all rows, `N` rows, `X` blocks of a row, `P` blocks, `C` tokens of a block, `H` query heads, `J`
+key/value heads, `D` width of queries and keys, `V` of values, `R2` pairs of rotated channels, `L` tokens of a row.
+"""
 
 import torch
-import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from fulmen.errors import ConfigError, DataError
 from fulmen.kernels.attention import cached_attention
+from fulmen.kernels.rotary import apply_rope
+
+KERNEL_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+WIDTHS = (16, 256)
+"""Least and largest head width of the attention kernel."""
+PAGE_SIZES = (16, 32, 64, 128)
+"""Tokens of a block of the attention kernel."""
+GROUP_MAX = 128
+"""Query heads for one key/value head, of the attention kernel."""
+SPLITS_MAX = 64
 
 
-def gather_pages(pages: Tensor, table_N_X: Tensor, length: int) -> Tensor:
-    C = pages.shape[2]
-    rows = pages[table_N_X[:, : -(-length // C)].long()]
+def write_pages(
+    k: Float[Tensor, "T J D"],
+    v: Float[Tensor, "T J V"],
+    keys: Float[Tensor, "P J C D"],
+    values: Float[Tensor, "P J C V"],
+    cells_T: Int[Tensor, "T"],
+) -> None:
+    """Writes each token's key and value to its cell, in place; cells of block 0 are skipped.
+
+    Cells must be distinct, but for skipped ones. Values may have width 0. Not differentiable.
+    """
+    _check_pages(keys, values)
+    if k.is_cuda:
+        from fulmen.kernels.paged_triton import write_pages_triton
+
+        write_pages_triton(k.detach(), v.detach(), keys, values, cells_T)
+        return
+    size = keys.shape[2]
+    is_owned_T = cells_T >= size
+    if not bool(is_owned_T.all()):
+        k, v, cells_T = k[is_owned_T], v[is_owned_T], cells_T[is_owned_T]
+    block_T, place_T = cells_T // size, cells_T % size
+    keys[block_T, :, place_T] = k.detach().to(keys.dtype)
+    values[block_T, :, place_T] = v.detach().to(values.dtype)
+
+
+def rope_write(
+    q: Float[Tensor, "T H D"],
+    k: Float[Tensor, "T J D"],
+    v: Float[Tensor, "T J V"],
+    positions_T: Int[Tensor, "T"],
+    cells_T: Int[Tensor, "T"],
+    inverse_frequencies: Float[Tensor, "R2"],
+    keys: Float[Tensor, "P J C D"],
+    values: Float[Tensor, "P J C V"],
+    *,
+    amplitude: float = 1.0,
+) -> Float[Tensor, "T H D"]:
+    """Returns q rotated as apply_rope does, and writes k, rotated, and v to their cells as write_pages does.
+
+    On CUDA one launch, with every rounding of apply_rope: the same bits in bfloat16 and float16, where products of two
+    numbers are exact before they are rounded; in float32 multiply-adds are fused. q, k and v may be views of one
+    projection. Differentiable in q; with gradients, and in float64, apply_rope and write_pages run one by one.
+    Cost: reads q, k, v and writes them once.
+    """
+    _check_pages(keys, values)
+    if q.is_cuda and _is_kernel(q, k, v) and q.dtype == k.dtype == v.dtype and len(inverse_frequencies):
+        from fulmen.kernels.paged_triton import rope_write_triton
+
+        return rope_write_triton(q, k, v, positions_T, cells_T, inverse_frequencies, keys, values, amplitude=amplitude)
+    rotated, k = (apply_rope(x, positions_T, inverse_frequencies, amplitude=amplitude) for x in (q, k))
+    write_pages(k, v, keys, values, cells_T)
+    return rotated
+
+
+def gather_pages(
+    pages: Float[Tensor, "P J C D"], table_N_X: Int[Tensor, "N X"], length: int
+) -> Float[Tensor, "N J L D"]:
+    """Returns a copy of the first `length` cells of each row; cells that no token wrote are as they lie."""
+    num_blocks = -(-length // pages.shape[2])
+    rows = pages[table_N_X[:, :num_blocks].long()]
     return rows.transpose(1, 2).flatten(2, 3)[:, :, :length]
 
 
-def write_pages(k, v, keys, values, cells_T):
-    C = keys.shape[2]
-    own = cells_T >= C
-    block, place = cells_T // C, cells_T % C
-    if not bool(own.all()):
-        k, v, block, place = k[own], v[own], block[own], place[own]
-    keys[block, :, place] = k.to(keys.dtype)
-    if values.shape[-1]:
-        values[block, :, place] = v.to(values.dtype)
-
-
 def paged_attention(
-    q, keys, values, table_N_X, lengths_N, cu_seqlens, *, scale=None, num_splits=1, longest=None, is_invariant=False
-):
-    counts = torch.ones_like(lengths_N) if cu_seqlens is None else cu_seqlens.diff()
+    q: Float[Tensor, "T H D"],
+    keys: Float[Tensor, "P J C D"],
+    values: Float[Tensor, "P J C V"],
+    table_N_X: Int[Tensor, "N X"],
+    lengths_N: Int[Tensor, "N"],
+    cu_seqlens: Int[Tensor, "N1"] | None,
+    *,
+    scale: float | None = None,
+    num_splits: int = 1,
+    longest: int | None = None,
+    is_invariant: bool = False,
+) -> Float[Tensor, "T H V"]:
+    """Returns attention of each row's new tokens over its pages, which already hold the new keys and values.
+
+    Row n had seen `lengths_N[n]` tokens; its i-th new one, at `cu_seqlens[n] + i` of q, sees entries 0..lengths_N[n]+i.
+    `cu_seqlens` None is a decoding step: one new token a row. `scale` None is 1 / sqrt(D). Rows of padding give 0.
+
+    `num_splits` programs share a row's pages, which occupies a GPU at few rows (`decode_splits`); a row's result
+    depends on it and on the row alone. `longest`, the most tokens any row holds afterwards or a bound of it, spares
+    torch's path reading it from the device; the kernels do not need it.
+
+    The tile of queries grows with the number of new tokens, and with it the order of float32 sums changes. With
+    `is_invariant` it does not: a token has the same bits after a step and after a prefill in any pieces.
+
+    Raises: ConfigError for a number of splits outside 1..SPLITS_MAX, or above 1 with `is_invariant`; DataError for
+    pages that are not contiguous, and for query heads that key/value heads do not divide.
+    Cost: a step reads 2 J (D + V) bytes per seen token in bfloat16, and is bound by that.
+    """
+    _check_pages(keys, values)
+    if not 1 <= num_splits <= (1 if is_invariant else SPLITS_MAX):
+        raise ConfigError(
+            f"paged_attention: num_splits={num_splits}; allowed: 1 to {SPLITS_MAX}, and 1 with is_invariant"
+        )
+    if q.shape[1] % keys.shape[1]:
+        raise DataError(
+            f"paged_attention: {q.shape[1]} query heads; allowed: multiples of {keys.shape[1]}, as keys has"
+        )
+    scale = q.shape[2] ** -0.5 if scale is None else scale
+    if q.is_cuda and _fits_kernel(q, keys, values):
+        from fulmen.kernels.paged_triton import paged_attention_triton
+
+        return paged_attention_triton(
+            q, keys, values, table_N_X, lengths_N, cu_seqlens,
+            scale=scale, num_splits=num_splits, is_invariant=is_invariant,
+        )  # fmt: skip
+    return _paged_attention_torch(q, keys, values, table_N_X, lengths_N, cu_seqlens, scale, longest)
+
+
+def decode_splits(num_rows: int, num_kv_heads: int, num_processors: int) -> int:
+    """Returns into how many parts a step of `num_rows` rows divides their pages on a GPU of `num_processors` SMs.
+
+    Two programs to an SM keep its memory pipe full. A row too short for all its splits leaves the last ones empty.
+    """
+    return min(max(2 * num_processors // max(num_rows * num_kv_heads, 1), 1), SPLITS_MAX)
+
+
+def _paged_attention_torch(
+    q: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    table_N_X: Tensor,
+    lengths_N: Tensor,
+    cu_seqlens: Tensor | None,
+    scale: float,
+    longest: int | None,
+) -> Tensor:
+    """Returns paged_attention by a copy of every row's pages, with zeros where nothing is written."""
+    num_rows, num_blocks = table_N_X.shape
+    if not len(q) or not num_blocks:
+        return q.new_zeros(*q.shape[:2], values.shape[3])
     if cu_seqlens is None:
-        cu_seqlens = torch.arange(len(lengths_N) + 1, device=q.device)
-    if longest is None:
-        longest = int((lengths_N + counts).max())
-    k, v = gather_pages(keys, table_N_X, longest), gather_pages(values, table_N_X, longest)
-    valid = (torch.arange(longest, device=q.device) < (lengths_N + counts)[:, None])[:, None, :, None]
-    k, v = torch.where(valid, k, 0), torch.where(valid, v, 0)
-    doc = torch.repeat_interleave(counts, output_size=len(q))
-    pos = torch.arange(len(q), device=q.device) - cu_seqlens[doc] + lengths_N[doc]
-    return cached_attention(q, k, v, pos, cu_seqlens, scale=scale)
+        cu_seqlens = torch.arange(num_rows + 1, device=q.device)
+    counts_N = cu_seqlens.diff()
+    seen_after_N = lengths_N + counts_N
+    longest = min(int(seen_after_N.max()) if longest is None else longest, num_blocks * keys.shape[2])
+    is_row_N = table_N_X[:, 0] != 0
+    is_written_N_L = (torch.arange(longest, device=q.device) < seen_after_N[:, None]) & is_row_N[:, None]
+    k, v = (
+        torch.where(is_written_N_L[:, None, :, None], gather_pages(pages, table_N_X, longest), 0)
+        for pages in (keys, values)
+    )
+    row_T = torch.repeat_interleave(counts_N, output_size=len(q))
+    positions_T = torch.arange(len(q), device=q.device) - cu_seqlens[row_T] + lengths_N[row_T]
+    output = cached_attention(q, k, v, positions_T, cu_seqlens, scale=scale)
+    return torch.where(is_row_N[row_T, None, None], output, 0)
+
+
+def _check_pages(keys: Tensor, values: Tensor) -> None:
+    if not keys.is_contiguous() or not values.is_contiguous() or keys.shape[:3] != values.shape[:3]:
+        raise DataError(
+            f"keys {tuple(keys.shape)} and values {tuple(values.shape)} of strides {keys.stride()} and "
+            f"{values.stride()}; allowed: contiguous tensors that agree in all axes but the last"
+        )
+
+
+def _is_kernel(*tensors: Tensor) -> bool:
+    """Returns whether these inputs, on CUDA, are of types the kernels take and need no gradient."""
+    has_grad = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    return not has_grad and all(x.dtype in KERNEL_DTYPES for x in tensors)
+
+
+def _fits_kernel(q: Tensor, keys: Tensor, values: Tensor) -> bool:
+    """Returns whether the attention kernel takes these inputs, if they are on CUDA."""
+    widths = (q.shape[2], values.shape[3])
+    return (
+        _is_kernel(q, keys, values)
+        and q.dtype == keys.dtype == values.dtype
+        and all(WIDTHS[0] <= width <= WIDTHS[1] for width in widths)
+        and keys.shape[2] in PAGE_SIZES
+        and q.shape[1] // keys.shape[1] <= GROUP_MAX
+    )

@@ -1,8 +1,8 @@
-"""Rotary embedding: frequencies, their scaling to longer contexts, and the rotation itself.
+"""Rotary embedding: frequencies, and their scaling to longer contexts. The rotation is `kernels/rotary.py`.
 
 Angles turn pairs (i, i + R/2), NeoX halves; checkpoints of interleaved pairs are reordered when they are read.
 Left out: dynamic NTK and LongRoPE, whose frequencies depend on the length of the input.
-Axes: `T` tokens, `H` heads, `D` head width, `R` rotated width (`R2` pairs).
+Axes: `R2` pairs of rotated channels.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from fulmen.errors import ConfigError
@@ -111,25 +111,3 @@ def yarn_borders(width: int, theta: float, scaling: RopeScaling) -> tuple[float,
     if scaling.truncate:
         low, high = math.floor(low), math.ceil(high)
     return float(max(low, 0)), float(min(high, width - 1))
-
-
-def apply_rope(
-    x: Float[Tensor, "T H D"],
-    positions_T: Int[Tensor, "T"],
-    inverse_frequencies: Float[Tensor, "R2"],
-    *,
-    amplitude: float = 1.0,
-) -> Float[Tensor, "T H D"]:
-    """Returns x with its first 2 R2 channels rotated by position, in NeoX halves (pairs i, i + R2).
-
-    Angles are float32 (float64 for a float64 x). `amplitude` multiplies the rotated channels.
-    """
-    half = inverse_frequencies.shape[0]
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    angles_T1R = (positions_T[:, None].to(dtype) * inverse_frequencies.to(dtype))[:, None]
-    cos, sin = angles_T1R.cos(), angles_T1R.sin()
-    if amplitude != 1.0:
-        cos, sin = cos * amplitude, sin * amplitude
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    first, second, rest = x.split((half, half, x.shape[-1] - 2 * half), dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1)

@@ -17,8 +17,9 @@ from fulmen.types import Grammar
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
+    from llguidance._lib import JsonCompileOptions
 
-JSON_OPTIONS = {"whitespace_pattern": r"[ \n\t]{0,64}"}
+JSON_OPTIONS: "JsonCompileOptions" = {"whitespace_pattern": r"[ \n\t]{0,64}"}
 """White space wherever JSON allows some; a schema's own `x-guidance` comes before it."""
 _MOST_GRAMMARS = 64
 
@@ -89,7 +90,7 @@ def _refusal(grammar: Grammar, reason: str) -> ConfigError:
 @functools.lru_cache(maxsize=4)
 def _vocabulary(tokenizer: Tokenizer, vocab_size: int) -> "LLTokenizer":
     """Returns the vocabulary as bytes: read from a `tokenizer.json`, structural tokens would count as their names."""
-    from llguidance import LLTokenizer, TokenizerWrapper  # type: ignore[attr-defined]
+    from llguidance import LLTokenizer, TokenizerWrapper
 
     if not tokenizer.is_byte_level:
         return LLTokenizer(tokenizer.backend.to_str(), n_vocab=vocab_size, eos_token=tokenizer.end_id)

