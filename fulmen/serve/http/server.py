@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp
 from fulmen.errors import ConfigError
 from fulmen.serve.http.streams import CompletionWorker
 
+Outcome = Literal["finished", "cut", "failed"]
+"""Whether all requests that ran were finished, some took too long, or the worker ended by itself."""
 CLOSE_S = 5
 """How long connections may take to send what is left, once all requests have ended."""
 
@@ -74,8 +77,8 @@ async def serve(
     *,
     settings: ServerSettings,
     on_start: Callable[[], None] | None = None,
-) -> bool:
-    """Serves until a signal; returns whether every request that ran then has finished. Stops the worker."""
+) -> Outcome:
+    """Serves until a signal or a failure of the worker, which it stops; returns how it ended."""
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False,
         proxy_headers=False, timeout_graceful_shutdown=CLOSE_S, backlog=settings.backlog,
@@ -93,10 +96,14 @@ async def serve(
         loop.add_signal_handler(number, on_signal)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     waiting = asyncio.create_task(signalled.wait())
+    has_failed = False
     try:
         if on_start is not None:
             on_start()
-        await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+        while not (serving.done() or waiting.done() or has_failed):
+            await asyncio.wait([serving, waiting], timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            # A worker that drains without having been told to has lost its engine.
+            has_failed = worker.is_draining and not signalled.is_set()
         is_clean = await _drain(worker, settings.drain_s, server)
         server.should_exit = True
         await serving
@@ -104,7 +111,7 @@ async def serve(
         waiting.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-    return is_clean
+    return "failed" if has_failed else "finished" if is_clean else "cut"
 
 
 async def _drain(worker: CompletionWorker, drain_s: float, server: uvicorn.Server) -> bool:

@@ -168,10 +168,10 @@ def main() -> None:
     listener = bind(settings)
     worker = ScriptedWorker()
     app = create_app(worker, TOKENIZER, AppSettings(model_name="scripted", max_length=512))
-    is_clean = asyncio.run(
+    outcome = asyncio.run(
         serve(app, worker, listener, settings=settings, on_start=lambda: print(url_of(listener), flush=True))
     )
-    print(f"clean={is_clean} finished={worker.num_finished} cancelled={worker.num_cancelled}", flush=True)
+    print(f"{outcome} finished={worker.num_finished} cancelled={worker.num_cancelled}", flush=True)
 
 
 if __name__ == "__main__":
