@@ -38,6 +38,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction, driver
 
 from fulmen.kernels import (
+    experts_decode_triton,
     invariant_triton,
     logprob_triton,
     norm_gate_triton,
@@ -48,6 +49,8 @@ from fulmen.kernels import (
 from fulmen.kernels.lightning import step_tiles, tiles
 from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, triton_lightning
 from fulmen.kernels.lightning.steps import STEP_REGISTERS, open_tile, triton_decode
+from fulmen.serve import slots_triton
+from fulmen.serve.slots import Count, Setting
 
 SHARED_BYTES_MAX = 232_448
 """Of one block on sm_90: 227 KiB."""
@@ -132,11 +135,13 @@ def shipped_kernels() -> set[str]:
     modules = (
         tiles,
         step_tiles,
+        experts_decode_triton,
         invariant_triton,
         logprob_triton,
         norm_gate_triton,
         paged_triton,
         ragged_triton,
+        slots_triton,
         swiglu_triton,
     )
     values = [value for module in modules for name, value in vars(module).items() if name.endswith("_kernel")]
@@ -302,6 +307,36 @@ def build_invariant(recorder: Recorder) -> None:
             invariant_triton.grouped_mm_triton(torch.empty(100, width, dtype=BF16), weight.mT, ends, BF16)
 
 
+def build_experts(recorder: Recorder) -> None:
+    """Compiles the layers of experts for few tokens: a small model, and a large one."""
+    for width, inner, num_experts, per_token in ((1024, 512, 32, 2), (2048, 768, 128, 8), (6144, 9216, 32, 2)):
+        w13, w2 = (torch.empty(num_experts, *shape, dtype=BF16) for shape in ((2 * inner, width), (width, inner)))
+        gate, bias = torch.empty(num_experts, width, dtype=BF16), torch.empty(num_experts)
+        for num_tokens in (1, 64):
+            recorder.case = f"W{width}, {num_experts} experts of {inner}, {num_tokens} tokens"
+            x = torch.empty(num_tokens, width, dtype=BF16)
+            with recorder.compile_launches():
+                for is_sigmoid in (False, True):
+                    ids, weights = experts_decode_triton.route_triton(
+                        x, gate, bias if is_sigmoid else None, per_token=per_token,
+                        is_sigmoid=is_sigmoid, is_renormalised=True, scale=1.0,
+                    )  # fmt: skip
+                for base in (None, x):
+                    experts_decode_triton.decode_mlp_triton(x, w13, w2, ids, weights, base)
+
+
+def build_slots(recorder: Recorder) -> None:
+    """Compiles what moves the slots of a decoding step on."""
+    counts, settings = torch.zeros(65, len(Count), dtype=torch.int64), torch.zeros(65, len(Setting))
+    rows, reals, marker = torch.arange(64), torch.zeros(64), torch.zeros(4, dtype=torch.int64)
+    for has_budget in (False, True):
+        recorder.case = f"{len(rows)} rows{', budgets' * has_budget}"
+        with recorder.compile_launches():
+            slots_triton.advance_triton(
+                counts, settings, rows, rows, reals, reals, markers=(marker,) * 3, end_id=2, has_budget=has_budget
+            )
+
+
 def build(job: tuple[Callable[..., None], tuple[object, ...]]) -> dict[str, Row]:
     """Returns the kernels of one job by their hash; runs in a process of its own."""
     driver.set_active(CompileOnlyDriver())
@@ -319,6 +354,8 @@ def build_all() -> list[Row]:
         *((build_steps, (width,)) for width in sorted({width for _, width in TABLE})),
         (build_others, ()),
         (build_invariant, ()),
+        (build_experts, ()),
+        (build_slots, ()),
     ]
     jobs += [(build_pages, (dtype,)) for dtype in (BF16, torch.float32)]
     rows: dict[str, Row] = {}

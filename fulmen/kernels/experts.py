@@ -35,8 +35,11 @@ def expert_mlp(
     """
     _check(x, w13, w2, expert_ids, weights)
     per_token = expert_ids.shape[1]
-    sorted_ids_X, order_X = expert_ids.flatten().sort(stable=True)
-    inverse_X = order_X.argsort()
+    # 16 bits are sorted in a quarter of the passes that 64 take.
+    keys_X = expert_ids.flatten().to(torch.int16 if len(w2) < 1 << 15 else torch.int64)
+    sorted_ids_X, order_X = keys_X.sort(stable=True)
+    places_X = torch.arange(len(order_X), device=order_X.device)
+    inverse_X = torch.empty_like(order_X).index_copy_(0, order_X, places_X)
     rows_X_D = take_copies(x, order_X, inverse_X, per_token)
     if _can_group(rows_X_D, w2):
         weights_X = permute_rows(weights.flatten(), order_X, inverse_X)

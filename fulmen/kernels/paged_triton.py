@@ -27,6 +27,8 @@ from fulmen.kernels.paged import SPLITS_MAX
 
 ROPE_HEADS = 16
 """Query heads that a program rotates."""
+ROPE_WARPS = 2
+"""With more, each thread computes cosines that others compute too."""
 PAGES_MIN = 2
 """Pages below which a row's split is not divided further."""
 
@@ -316,7 +318,7 @@ def rope_write_triton(
     arguments = (q, k, v, dense(positions_T), dense(cells_T), dense(inverse_frequencies), rotated, keys, values)
     with on_device(q):
         run(
-            rope_kernel, num_tokens * (triton.cdiv(num_heads, heads) + 1), 4, 1, (*arguments, amplitude),
+            rope_kernel, num_tokens * (triton.cdiv(num_heads, heads) + 1), ROPE_WARPS, 1, (*arguments, amplitude),
             (*strides, *sizes, heads),
         )  # fmt: skip
     return rotated

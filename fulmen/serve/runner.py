@@ -225,7 +225,7 @@ class Runner:
     ) -> tuple["_Result", Tensor | None]:
         counts = self.slots.counts_S_F[slots_R]
         cache = Cache(
-            pool=self.pool, slots_R=slots_R, lengths_R=counts[:, Count.LENGTH], span=span,
+            pool=self.pool, slots_R=slots_R, lengths_R=counts[:, Count.LENGTH].contiguous(), span=span,
             table_R_X=self.table_S_X[:, : -(-longest // BLOCK)][slots_R],
         )  # fmt: skip
         layout = step_layout(cache, longest=longest, is_invariant=self.is_invariant)

@@ -115,8 +115,17 @@ class SlotState:
     ) -> Drawn:
         """Returns what becomes of drawn tokens, and moves the counters of their slots on.
 
-        `has_budget`: some row has a thinking budget; without it no token is forced.
+        `has_budget`: some row has a thinking budget; without it no token is forced. On CUDA one kernel.
         """
+        if slots_R.is_cuda:
+            from fulmen.serve.slots_triton import advance_triton
+
+            advanced = advance_triton(
+                self.counts_S_F, self.settings_S_F, slots_R, token_ids_R, logprobs_R, model_logprobs_R,
+                markers=(self._markers["opening"], self._markers["closing"], self._markers["forced"]),
+                end_id=self.end_id, has_budget=has_budget,
+            )  # fmt: skip
+            return Drawn(**advanced._asdict(), model_logprobs=model_logprobs_R)
         counts = self.counts_S_F[slots_R]
         is_forced = torch.zeros_like(token_ids_R, dtype=torch.bool)
         if has_budget:

@@ -1,8 +1,8 @@
 """Chat templates of other people's checkpoints: Jinja, rendered in a sandbox, turned into tokens safely.
 
-Text of a message never becomes a structural token: before rendering, structural tokens written out in it are replaced
-by marks, and come back as ordinary text once the rendered string has been cut at the template's structural tokens.
-Left out: tools, content parts, templates chosen by name.
+Text of a message or tool never becomes a structural token: before rendering, structural tokens written out in it are
+replaced by marks, and come back as ordinary text once the rendered string has been cut at the template's own.
+Left out: content parts, templates chosen by name.
 """
 
 import json
@@ -76,7 +76,7 @@ class ChatTemplate:
 
         Raises: DataError when the template refuses the messages.
         """
-        variables = dict(self.tokens) | dict(options or {})
+        variables = dict(options or {}) | dict(self.tokens)
         try:
             return _environment().from_string(self.source).render(
                 variables, messages=messages, add_generation_prompt=add_generation_prompt, tools=tools
@@ -88,9 +88,11 @@ class ChatTemplate:
 def encode_rendered(
     backend: tokenizers.Tokenizer,
     template: ChatTemplate,
-    messages: Sequence[Mapping[str, str]],
+    messages: Sequence[Mapping[str, Any]],
     *,
     add_generation_prompt: bool,
+    tools: Sequence[Mapping[str, Any]] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """Returns the tokens of a conversation: those of transformers, except that messages hold no structural tokens.
 
@@ -99,11 +101,14 @@ def encode_rendered(
     special = special_tokens(backend)
     texts = sorted(special, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, texts))) if texts else None
-    marked = [
-        {key: _mark(value, pattern, special) if key == "content" else value for key, value in message.items()}
-        for message in messages
-    ]
-    rendered = template.render(marked, add_generation_prompt=add_generation_prompt)
+
+    def mark(value: Any) -> Any:
+        return _mark(value, pattern, special)
+
+    rendered = template.render(
+        [{key: value if key == "role" else mark(value) for key, value in message.items()} for message in messages],
+        add_generation_prompt=add_generation_prompt, tools=mark(tools) or None, options=mark(options or {}),
+    )  # fmt: skip
     token_ids: list[int] = []
     start = 0
     for match in pattern.finditer(rendered) if pattern else ():
@@ -117,12 +122,19 @@ def special_tokens(backend: tokenizers.Tokenizer) -> dict[str, int]:
     return {token.content: index for index, token in backend.get_added_tokens_decoder().items() if token.special}
 
 
-def _mark(text: str, pattern: re.Pattern[str] | None, special: Mapping[str, int]) -> str:
-    if MARK_OPEN in text or MARK_CLOSE in text:
+def _mark(value: Any, pattern: re.Pattern[str] | None, special: Mapping[str, int]) -> Any:
+    """Returns a JSON value with the structural tokens in all of its text marked."""
+    if isinstance(value, Mapping):
+        return {_mark(key, pattern, special): _mark(item, pattern, special) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mark(item, pattern, special) for item in value]
+    if not isinstance(value, str):
+        return value
+    if MARK_OPEN in value or MARK_CLOSE in value:
         raise DataError("a message holds U+F0000 or U+F0001; allowed: text without these two characters")
     if pattern is None:
-        return text
-    return pattern.sub(lambda match: f"{MARK_OPEN}{special[match.group()]}{MARK_CLOSE}", text)
+        return value
+    return pattern.sub(lambda match: f"{MARK_OPEN}{special[match.group()]}{MARK_CLOSE}", value)
 
 
 def _encode_plain(backend: tokenizers.Tokenizer, text: str, special: Mapping[str, int]) -> list[int]:

@@ -7,6 +7,7 @@ Structural tokens are never produced from ordinary text: a user who types `</thi
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -118,10 +119,20 @@ class Tokenizer:
         """Token that ends a turn."""
         return self.ids[END_TURN if self.template is None else self.template.tokens["eos_token"]]
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> list[int]:
         """Returns the tokens of a conversation by the checkpoint's own template."""
         assert self.template is not None, "the caller looks at `template` first"
-        return encode_rendered(self.backend, self.template, messages, add_generation_prompt=add_generation_prompt)
+        return encode_rendered(
+            self.backend, self.template, messages, add_generation_prompt=add_generation_prompt, tools=tools,
+            options=options or {},
+        )  # fmt: skip
 
     def encode(self, text: str) -> list[int]:
         """Returns the tokens of ordinary text; structural tokens written out in it stay text.

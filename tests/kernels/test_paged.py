@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
+import numpy as np
 import pytest
 import torch
+import triton.language as tl
 from torch import Tensor
 
 from fulmen.errors import ConfigError, DataError
@@ -160,15 +162,14 @@ def test_kernel_steps_are_a_softmax_per_token(shape: tuple[int, int, int, int], 
 
 
 @interpreted
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("num_splits", [1, 5])
+@pytest.mark.parametrize(("shape", "num_splits"), [*((shape, 1) for shape in SHAPES), (SHAPES[1], 5)])
 def test_kernel_prefill_is_a_softmax_per_token(shape: tuple[int, int, int, int], num_splits: int) -> None:
-    rows = make_rows((500, 0, 63, 64, 1), (3, 65, 1, 17, 64), shape).to(torch.float32)
+    rows = make_rows((500, 0, 63, 64, 1), (3, 5, 1, 9, 5 if num_splits > 1 else 33), shape).to(torch.float32)
     assert relative_error(interpret(rows, num_splits=num_splits), naive(rows)) < 1e-6
 
 
 @interpreted
-@pytest.mark.parametrize(("counts", "num_rows"), [((1, 1, 1, 1), 16), ((9, 1, 20, 30), 64), ((170, 1, 60, 129), 128)])
+@pytest.mark.parametrize(("counts", "num_rows"), [((1, 1, 1, 1), 16), ((9, 1, 20, 30), 64), ((90, 1, 30, 60), 128)])
 def test_larger_tiles_of_half_precision(counts: tuple[int, ...], num_rows: int) -> None:
     shape = (3, 1, 32, 32)
     assert tile_rows(sum(counts), 4, 3, is_wide=False, is_invariant=False) == num_rows
@@ -182,13 +183,13 @@ def test_short_blocks() -> None:
     assert relative_error(interpret(rows), naive(rows)) < 1e-6
 
 
-@pytest.mark.parametrize("counts", [(1, 1, 1), (3, 1, 20)])
+@pytest.mark.parametrize("counts", [(1, 1, 1), (3, 1, 9)])
 @pytest.mark.parametrize("num_splits", [0, 1, 5])
 def test_rows_of_padding_are_zero_and_change_no_other(counts: tuple[int, ...], num_splits: int) -> None:
     """0 splits stand for torch's path. Block 0 holds NaN, and the padding has a length and queries."""
     if num_splits and torch.cuda.is_available():
         pytest.skip("runs under the interpreter")
-    rows = make_rows((64, 5, 130), counts, (4, 2, 32, 32)).to(torch.float32 if num_splits else torch.float64)
+    rows = make_rows((64, 5, 130), counts, (2, 1, 32, 32)).to(torch.float32 if num_splits else torch.float64)
     padded = with_padding(rows)
 
     def run(case: Rows) -> Tensor:
@@ -203,16 +204,15 @@ def test_rows_of_padding_are_zero_and_change_no_other(counts: tuple[int, ...], n
 
 
 @interpreted
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("group", [1, 3, 8])
+@pytest.mark.parametrize(("group", "dtype"), [(1, torch.float32), (3, torch.float32), (3, torch.float16)])
 def test_invariant_tokens_have_the_same_bits_in_any_pieces(group: int, dtype: torch.dtype) -> None:
     rows = make_rows((0,), (140,), (group, 1, 48, 32)).to(dtype)
     at_once = interpret(rows, is_invariant=True)
-    assert relative_error(at_once, naive(rows)) < (1e-6 if dtype == torch.float32 else 5e-3)
-    for borders in [(0, 1, 63, 64, 65, 66, 138, 140), (0, 7, 139, 140)]:
+    assert relative_error(at_once, naive(rows)) < (1e-6 if dtype == torch.float32 else 5e-4)
+    for borders in [(0, 1, 63, 66, 140), (0, 7, 139, 140)]:
         pieces = [interpret(window(rows, *pair), is_invariant=True) for pair in pairwise(borders)]
         assert torch.equal(torch.cat(pieces), at_once)
-    for t in (0, 1, 62, 63, 64, 65, 127, 128, 139):
+    for t in (0, 1, 63, 64, 139):
         assert torch.equal(interpret(window(rows, t, t + 1), is_invariant=True), at_once[t : t + 1])
 
 
@@ -281,6 +281,22 @@ def test_what_is_written_is_gathered_back() -> None:
     assert torch.equal(gather_pages(values, table_N_X, 130)[0], v.transpose(0, 1))
 
 
+@pytest.fixture
+def nearest_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the interpreter round to the nearest bfloat16, as a GPU does; it cuts off by itself."""
+    from triton.runtime import interpreter
+
+    convert = interpreter._convert_float
+
+    def convert_nearest(x: np.ndarray, source: object, target: object, mode: object) -> np.ndarray:
+        if target != tl.bfloat16 or mode is not None:
+            return convert(x, source, target, mode)
+        rounded = torch.from_numpy(np.array(x)).to(torch.bfloat16).view(torch.int16)
+        return rounded.numpy().view(np.uint16)
+
+    monkeypatch.setattr(interpreter, "_convert_float", convert_nearest)
+
+
 FREQUENCIES = 1e6 ** -(torch.arange(0, 64, 2) / 64)
 
 
@@ -330,7 +346,9 @@ def test_torch_rope_write_is_apply_rope_and_write_pages(dtype: torch.dtype, ampl
 @interpreted
 @pytest.mark.parametrize(("amplitude", "num_rotated"), [(1.0, 64), (1.3, 24)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_kernel_rope_write_has_the_bits_of_apply_rope(dtype: torch.dtype, amplitude: float, num_rotated: int) -> None:
+def test_kernel_rope_write_has_the_bits_of_apply_rope(
+    dtype: torch.dtype, amplitude: float, num_rotated: int, nearest_bfloat16: None
+) -> None:
     check_rope_write(rope_write_triton, dtype, amplitude, num_rotated, num_heads=19)
 
 
