@@ -106,9 +106,7 @@ class _ByteVocabulary:
         self.bos_token_id = None
         self.tokens = [b""] * vocab_size
         for token_id in range(min(vocab_size, tokenizer.vocab_size)):
-            data = b"" if token_id in tokenizer.structural else tokenizer.token_bytes(token_id)
-            # 0xFF, which text never holds, marks special tokens there.
-            self.tokens[token_id] = b"" if data.startswith(b"\xff") else data
+            self.tokens[token_id] = b"" if token_id in tokenizer.structural else tokenizer.token_bytes(token_id)
         self.special_token_ids = [tokenizer.end_id]
 
     def __call__(self, text: bytes) -> list[int]:

@@ -5,6 +5,7 @@ replaced by marks, and come back as ordinary text once the rendered string has b
 Left out: content parts, templates chosen by name.
 """
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -78,9 +79,9 @@ class ChatTemplate:
         """
         variables = dict(options or {}) | dict(self.tokens)
         try:
-            return _environment().from_string(self.source).render(
-                variables, messages=messages, add_generation_prompt=add_generation_prompt, tools=tools
-            )  # fmt: skip
+            return _compile(self.source).render(
+                variables, messages=messages, add_generation_prompt=add_generation_prompt, tools=tools, documents=None
+            )
         except (jinja2.TemplateError, TypeError) as error:
             raise DataError(f"the chat template refuses these messages ({error})") from error
 
@@ -145,19 +146,27 @@ def _encode_plain(backend: tokenizers.Tokenizer, text: str, special: Mapping[str
     return ids
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
+@functools.lru_cache(maxsize=16)
+def _compile(source: str) -> jinja2.Template:
     def raise_exception(message: str) -> None:
         raise jinja2.TemplateError(message)
 
-    def to_json(value: Any, indent: int | None = None) -> str:
-        return json.dumps(value, ensure_ascii=False, indent=indent)
+    def to_json(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
+        # The order of the arguments is transformers'.
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
     environment.globals["raise_exception"] = raise_exception
     environment.filters["tojson"] = to_json
-    return environment
+    return environment.from_string(source)
 
 
 def _token_text(value: Any) -> str:

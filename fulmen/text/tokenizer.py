@@ -5,6 +5,7 @@ Digits and punctuation are tokens of their own, so that arithmetic and grids are
 Structural tokens are never produced from ordinary text: a user who types `</think>` gets characters.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ HEADERS = {
 STRUCTURE = (BEGIN_DOCUMENT, BEGIN_TURN, END_TURN, THINK, END_THINK, *HEADERS.values(), "\n")
 
 FILE_NAME = "tokenizer.json"
+_RELEASED = (
+    BEGIN_DOCUMENT,
+    BEGIN_TURN,
+    END_TURN,
+    "system ai_setting=assistant",
+    "ai name=assistant",
+    "tool name=tools",
+)
+"""What the chat template released with MiniMax-M1 writes; other templates of that family have other names."""
 _PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 BYTE_OF = {chr(byte): byte for byte in _PRINTABLE} | {
     chr(0x100 + place): byte for place, byte in enumerate(sorted(set(range(256)) - set(_PRINTABLE)))
@@ -91,10 +101,16 @@ class Tokenizer:
     def load(cls, folder: Path | str) -> "Tokenizer":
         """Returns the tokenizer saved in a checkpoint's folder.
 
+        The template released with MiniMax-M1, which refuses content that is a string and drops calls, is replaced by
+        ours of the same dialect.
         Raises: CheckpointError when the file is missing or unreadable.
         """
+        from fulmen.text.dialect import MINIMAX_TEMPLATE  # which is written with the names above
+
         path = Path(folder) / FILE_NAME
         template = ChatTemplate.load(Path(folder))
+        if template is not None and all(text in template.source for text in _RELEASED):
+            template = dataclasses.replace(template, source=MINIMAX_TEMPLATE)
         try:
             return cls(tokenizers.Tokenizer.from_file(str(path)), template=template)
         except Exception as error:  # the library raises bare Exception

@@ -8,10 +8,11 @@ import pytest
 import transformers
 
 from fulmen.errors import ConfigError, DataError
+from fulmen.text.bpe import Vocabulary, build_tokenizer
 from fulmen.text.chat import decode_completion, encode_conversation, encode_prompt
 from fulmen.text.dialect import template_of
 from fulmen.text.template import ChatTemplate
-from fulmen.text.tokenizer import Tokenizer
+from fulmen.text.tokenizer import BYTE_OF, Tokenizer
 from fulmen.types import Message, ToolCall
 from tests.text.test_template import make_tokenizer
 
@@ -289,3 +290,48 @@ def test_templates_that_know_thinking_get_it_apart_and_options_do_not_rename_tok
     assert tokenizer.decode(token_ids) == "<|im_end|>assistant=4/two;user=x/;"
     kept = encode_prompt(tokenizer, talk, keep_thinking=False)
     assert tokenizer.decode(kept) == "<|im_end|>assistant=4/;user=x/;"
+
+
+RELEASED = """\
+{{ '<begin_of_document>' -}}
+{% for message in messages %}{% if message['role'] == 'system' -%}
+{{ '<beginning_of_sentence>system ai_setting=assistant\\n' + message['content'][0]['text'] + '<end_of_sentence>\\n' -}}
+{% elif message['role'] == 'user' -%}
+{{ '<beginning_of_sentence>user name=user\\n' + message['content'][0]['text'] + '<end_of_sentence>\\n' -}}
+{% elif message['role'] == 'tool' -%}{{ '<beginning_of_sentence>tool name=tools\\n<end_of_sentence>\\n' -}}
+{% endif %}{% endfor %}
+{% if add_generation_prompt -%}{{ '<beginning_of_sentence>ai name=assistant\\n' -}}{% endif %}"""
+"""As far as it matters: it takes parts alone and drops calls."""
+
+
+def test_a_checkpoint_of_minimax_speaks_its_dialect_without_the_bugs(tmp_path: Path) -> None:
+    """Its vocabulary has tokens for the borders of turns, and none for headers or thinking."""
+    structure = ["<begin_of_document>", "<beginning_of_sentence>", "<end_of_sentence>"]
+    vocabulary = Vocabulary(
+        tokens=[*structure, *sorted(BYTE_OF)], kinds=[3] * 3 + [1] * 256, merges=[], pre="gpt-2"
+    )  # fmt: skip
+    template = ChatTemplate(source=RELEASED, tokens={"eos_token": structure[2]})
+    released = Tokenizer(build_tokenizer(vocabulary), template=template)
+    with pytest.raises(DataError, match="the chat template refuses these messages"):
+        encode_prompt(released, TALK[:2])
+    released.save(tmp_path)
+    tokenizer = Tokenizer.load(tmp_path)
+    token_ids = encode_prompt(tokenizer, TALK, tools=TOOLS)
+    text = (SPOKEN + PROMPT).replace('{"a": 2,"b":  "x\\n"}', '{"a": 2, "b": "x\\n"}')
+    assert tokenizer.decode(token_ids) == text
+    assert [token for token in token_ids if token < 3] == [0, *[1, 2] * 7, 1]
+    attacked = [Message(role=m.role, content="".join(structure), name="x") for m in TALK if m.role != "assistant"]
+    token_ids = encode_prompt(tokenizer, attacked, tools=[{"name": structure[2]}])
+    assert [token for token in token_ids if token < 3] == [0, *[1, 2] * 5, 1]
+    assert encode_conversation(tokenizer, TALK[:3]).token_ids[-2:] == [2, *tokenizer.encode("\n")]
+    body = tokenizer.encode(f"<think>\ntwo\n</think>\n{CALLED}")
+    assert decode_completion(tokenizer, [*body, 2]).tool_calls[0].name == "add"
+
+
+def test_templates_write_json_as_transformers_does() -> None:
+    source = "{{ tools[0] | tojson(separators=(',', ':'), sort_keys=true) }}{{ tools | tojson(ensure_ascii=true) }}"
+    source += "{% if documents is not none %}documents{% endif %}{{ messages[0].content }}"
+    tools = [{"type": "function", "function": {"name": "é"}}]
+    text = ChatTemplate(source=source, tokens={}).render([as_openai(TALK[1])], add_generation_prompt=True, tools=tools)
+    compact = json.dumps(tools[0], separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    assert text == compact + json.dumps(tools) + "2+2?"
