@@ -102,8 +102,8 @@ async def serve(
             on_start()
         while not (serving.done() or waiting.done() or has_failed):
             await asyncio.wait([serving, waiting], timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-            # A worker that drains without having been told to has lost its engine.
-            has_failed = worker.is_draining and not signalled.is_set()
+            # A worker that drains before it was told to has lost its engine.
+            has_failed = worker.is_draining
         is_clean = await _drain(worker, settings.drain_s, server)
         server.should_exit = True
         await serving

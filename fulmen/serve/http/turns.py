@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fulmen.serve.http.errors import ApiError
 from fulmen.text.chat import encode_prompt
 from fulmen.text.parse import CompletionParser, style_of, thinking_markers
 from fulmen.text.tokenizer import Tokenizer
@@ -20,9 +19,7 @@ def encode_chat(
     options: Mapping[str, Any],
 ) -> list[int]:
     """Returns the prompt's tokens; `options` are the chat template's."""
-    if options:
-        raise ApiError(400, "chat_template_kwargs is not supported yet")
-    return encode_prompt(tokenizer, messages)
+    return encode_prompt(tokenizer, messages, tools=tools, template_options=options)
 
 
 def make_parser(tokenizer: Tokenizer, *, has_tools: bool, options: Mapping[str, Any]) -> CompletionParser:

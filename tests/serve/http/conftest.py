@@ -17,7 +17,7 @@ from tests.serve.http.scripted import TOKENIZER, ScriptedWorker
 
 
 def make_app(worker: ScriptedWorker, settings: AppSettings | None = None) -> ASGIApp:
-    return create_app(worker, TOKENIZER, settings or AppSettings(model_name="scripted", max_length=512))
+    return create_app(worker, TOKENIZER, settings or AppSettings(model_name="scripted", max_length=2048))
 
 
 def ask(app: ASGIApp, method: str, path: str, **fields: object) -> httpx2.Response:

@@ -167,7 +167,7 @@ def main() -> None:
     settings = ServerSettings(port=0, drain_s=float(sys.argv[1]) if len(sys.argv) > 1 else 10.0)
     listener = bind(settings)
     worker = ScriptedWorker()
-    app = create_app(worker, TOKENIZER, AppSettings(model_name="scripted", max_length=512))
+    app = create_app(worker, TOKENIZER, AppSettings(model_name="scripted", max_length=2048))
     outcome = asyncio.run(
         serve(app, worker, listener, settings=settings, on_start=lambda: print(url_of(listener), flush=True))
     )

@@ -156,7 +156,7 @@ def test_logprobs_of_plain_completions(worker: ScriptedWorker) -> None:
 
 
 def test_rollouts_are_recorded_and_returned(worker: ScriptedWorker, tmp_path: Path) -> None:
-    app = make_app(worker, AppSettings(model_name="scripted", max_length=512, record_dir=tmp_path / "new"))
+    app = make_app(worker, AppSettings(model_name="scripted", max_length=2048, record_dir=tmp_path / "new"))
     body = {
         "model": "scripted", "messages": [{"role": "user", "content": "think"}], "n": 2, "return_token_ids": True,
         "metadata": {"task": "t1"},
@@ -184,7 +184,7 @@ def test_rollouts_that_cannot_be_recorded(worker: ScriptedWorker, tmp_path: Path
     headers = {"X-Fulmen-Rollout": "a"}
     response = ask(make_app(worker), "POST", "/v1/chat/completions", json=body, headers=headers)
     assert (response.status_code, worker.requests) == (400, [])
-    app = make_app(worker, AppSettings(model_name="scripted", max_length=512, record_dir=tmp_path))
+    app = make_app(worker, AppSettings(model_name="scripted", max_length=2048, record_dir=tmp_path))
     for bad in ("", "a" * 201, "a\x7f"):
         headers = {"X-Fulmen-Rollout": bad}
         assert ask(app, "POST", "/v1/chat/completions", json=body, headers=headers).status_code == 400

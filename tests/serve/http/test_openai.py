@@ -165,7 +165,7 @@ def test_errors(client: openai.OpenAI, served: Running) -> None:
 
 def test_key() -> None:
     worker = ScriptedWorker()
-    app = make_app(worker, AppSettings(model_name="scripted", max_length=512, gate=GateSettings(api_key="sesame")))
+    app = make_app(worker, AppSettings(model_name="scripted", max_length=2048, gate=GateSettings(api_key="sesame")))
     with running(app, worker) as server:
         with (
             openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0) as client,

@@ -121,13 +121,13 @@ def test_errors_are_shown(page: Page) -> None:
     page.locator("#settings summary").click()
     page.locator("#max_tokens").fill("100000")
     say(page, "breaks")
-    expect(page.locator(".assistant .error")).to_contain_text("512 tokens")
+    expect(page.locator(".assistant .error")).to_contain_text("2048 tokens")
 
 
 def test_key(browser: Browser) -> None:
     """With a key, the browser asks for it before it shows anything, and the page needs it for its own requests."""
     worker = ScriptedWorker()
-    app = make_app(worker, AppSettings(model_name="scripted", max_length=512, gate=GateSettings(api_key="sesame")))
+    app = make_app(worker, AppSettings(model_name="scripted", max_length=2048, gate=GateSettings(api_key="sesame")))
     with running(app, worker) as server:
         assert httpx2.get(server.url).status_code == 401
         context = browser.new_context(http_credentials={"username": "any", "password": "sesame"})

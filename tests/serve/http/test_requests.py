@@ -128,18 +128,18 @@ def test_settings_reach_the_engine(post: Post, worker: ScriptedWorker) -> None:
 def test_a_chat_may_use_what_the_length_leaves(post: Post, worker: ScriptedWorker) -> None:
     post()
     request = worker.requests[0]
-    assert request.sampling.max_tokens + len(request.prompt_ids or ()) == 512
+    assert request.sampling.max_tokens + len(request.prompt_ids or ()) == 2048
     assert request.sampling.deadline_s == 600
 
 
 def test_over_long_prompts_name_both_lengths(post: Post) -> None:
-    error = error_of(post("two and " * 600))
+    error = error_of(post("two and " * 1200))
     assert error["code"] == "context_length_exceeded"
-    assert "512 tokens" in error["message"]
-    prompt = encode_prompt(TOKENIZER, [Message(role="user", content="two and " * 600)])
+    assert "2048 tokens" in error["message"]
+    prompt = encode_prompt(TOKENIZER, [Message(role="user", content="two and " * 1200)])
     assert f"prompt of {len(prompt)} tokens" in error["message"]
-    error = error_of(post("a", max_tokens=510))
-    assert "a completion of up to 510" in error["message"]
+    error = error_of(post("a", max_tokens=2046))
+    assert "a completion of up to 2046" in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_unknown_model_route_and_method(post: Post, worker: ScriptedWorker) -> N
 
 
 def test_key(worker: ScriptedWorker) -> None:
-    app = make_app(worker, AppSettings(model_name="scripted", max_length=512, gate=GateSettings(api_key="sesame")))
+    app = make_app(worker, AppSettings(model_name="scripted", max_length=2048, gate=GateSettings(api_key="sesame")))
     for path in ("/", "/metrics", "/v1/models", "/v1/chat/completions", "/openapi.json", "/nothing"):
         for headers in (
             {},
@@ -210,7 +210,7 @@ def test_key(worker: ScriptedWorker) -> None:
 
 def test_hosts(worker: ScriptedWorker) -> None:
     gate = GateSettings(allowed_hosts=("localhost", "127.0.0.1", "[::1]"))
-    app = make_app(worker, AppSettings(model_name="scripted", max_length=512, gate=gate))
+    app = make_app(worker, AppSettings(model_name="scripted", max_length=2048, gate=gate))
     for host in ("localhost", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST:1"):
         assert ask(app, "GET", "/health", headers={"Host": host}).status_code == 200
     for host in ("evil.example", "evil.example:8000", "localhost.evil.example", ""):
@@ -219,7 +219,7 @@ def test_hosts(worker: ScriptedWorker) -> None:
 
 def test_body_limit_counts_what_is_read(worker: ScriptedWorker) -> None:
     app = make_app(
-        worker, AppSettings(model_name="scripted", max_length=512, gate=GateSettings(max_body_bytes=1000))
+        worker, AppSettings(model_name="scripted", max_length=2048, gate=GateSettings(max_body_bytes=1000))
     )  # fmt: skip
     num_read = 0
 
