@@ -4,7 +4,9 @@ What it says depends on the last thing the user wrote: see `SCRIPTS`.
 """
 
 import asyncio
+import contextlib
 import dataclasses
+import functools
 import re
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -15,6 +17,7 @@ import numpy as np
 from fulmen.serve.engine import EngineStats
 from fulmen.serve.worker import Draining, QueueFull
 from fulmen.text import Tokenizer
+from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import END_THINK, HEADERS, THINK
 from fulmen.types import Completion, Delta, Message, Request, StopReason, TopLogprob
 
@@ -53,7 +56,7 @@ SCRIPTS: dict[str, Script] = {
     "breaks": Script(text="some text", stop_reason="error"),
     "slow": Script(text="word " * 20, step_s=0.02),
     "endless": Script(text="word " * 90, step_s=0.1),
-    "steady": Script(text="word " * 6, step_s=0.01),
+    "steady": Script(text="word " * 3, step_s=0.01),
     "silent": Script(text="word", first_s=60.0),
     "nothing": Script(text=""),
 }
@@ -75,6 +78,22 @@ def last_user_text(request: Request) -> str:
     return text.rpartition(HEADERS["user"])[2].partition("<end_of_sentence>")[0]
 
 
+@functools.cache
+def token_deltas(token_ids: tuple[int, ...], num_top: int) -> list[Delta]:
+    """Returns one delta per token, with text as soon as its characters are whole."""
+    deltas: list[Delta] = []
+    stream = TextStream(TOKENIZER)
+    for place, token in enumerate(token_ids):
+        top = [TopLogprob(token_id=token, logprob=-0.5), TopLogprob(token_id=5, logprob=-1.5)]
+        deltas.append(
+            Delta(
+                request_id=place, token_ids=(token,), logprobs=(-0.5,), top_logprobs=(tuple(top[:num_top]),),
+                text="" if token == TOKENIZER.end_id else stream.feed([token]),
+            )
+        )  # fmt: skip
+    return deltas
+
+
 @dataclass(kw_only=True)
 class ScriptedWorker:
     """Stands in for `fulmen.serve.Worker`."""
@@ -86,11 +105,12 @@ class ScriptedWorker:
     num_finished: int = 0
     num_cancelled: int = 0
     requests: list[Request] = field(default_factory=list)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
     failure: Exception | None = None
     """Raised in place of an answer."""
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
-        """Yields the script's deltas: one token each, text as soon as its characters are whole."""
+        """Yields the script's deltas, one token each."""
         if self.is_draining:
             raise Draining("the server is shutting down")
         if self.failure is not None:
@@ -105,7 +125,7 @@ class ScriptedWorker:
                 self.script_of(request) if self.script_of else SCRIPTS.get(last_user_text(request), SCRIPTS["plain"])
             )
             for delta in self._deltas(request, script):
-                await asyncio.sleep(script.step_s if delta.request_id else script.first_s)
+                await self._pause(script.step_s if delta.request_id else script.first_s)
                 is_finished = delta.completion is not None
                 yield delta
         finally:
@@ -118,20 +138,8 @@ class ScriptedWorker:
         reason = script.stop_reason if len(tokens) < request.sampling.max_tokens else "length"
         if reason == "stop":
             tokens.append(TOKENIZER.end_id)
-        deltas: list[Delta] = []
-        shown = ""
-        for place, token in enumerate(tokens):
-            text = "" if token == TOKENIZER.end_id else TOKENIZER.decode(tokens[: place + 1])
-            is_whole = bool(text) and not text.endswith("\N{REPLACEMENT CHARACTER}")
-            top = [TopLogprob(token_id=token, logprob=-0.5), TopLogprob(token_id=5, logprob=-1.5)]
-            deltas.append(
-                Delta(
-                    request_id=place, token_ids=(token,), logprobs=(-0.5,),
-                    top_logprobs=(tuple(top[: request.sampling.top_logprobs]),),
-                    text=text[len(shown) :] if is_whole else "",
-                )
-            )  # fmt: skip
-            shown = text if is_whole else shown
+        deltas = token_deltas(tuple(tokens), request.sampling.top_logprobs)
+        shown = "".join(delta.text for delta in deltas)
         completion = Completion(
             prompt_ids=np.array(request.prompt_ids, dtype=np.int64), token_ids=np.array(tokens, dtype=np.int64),
             logprobs=np.full(len(tokens), -0.25, dtype=np.float32),
@@ -156,7 +164,18 @@ class ScriptedWorker:
         until = asyncio.get_running_loop().time() + timeout_s
         while self.num_open and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.01)
-        return not self.num_open
+        is_clean = not self.num_open
+        self.stopped.set()
+        return is_clean
+
+    async def _pause(self, duration_s: float) -> None:
+        """Waits, unless the worker is stopped."""
+        if duration_s < 1:
+            await asyncio.sleep(duration_s)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stopped.wait(), duration_s)
+            raise Draining("the server has stopped")
 
 
 def main() -> None:
