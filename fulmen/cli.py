@@ -9,7 +9,20 @@ import tyro
 from rich.console import Console
 
 from fulmen.errors import FulmenError
-from fulmen.recipes import chat, convert, demo, evaluate, export, flops, generate, hybridise, import_model, rl, sft
+from fulmen.recipes import (
+    chat,
+    convert,
+    demo,
+    evaluate,
+    export,
+    flops,
+    generate,
+    hybridise,
+    import_model,
+    rl,
+    serve,
+    sft,
+)
 from fulmen.run import Stopped
 
 MAINS: dict[type, Callable[[Any, Console], None]] = {
@@ -19,6 +32,7 @@ MAINS: dict[type, Callable[[Any, Console], None]] = {
     evaluate.Args: evaluate.main,
     generate.Args: generate.main,
     chat.Args: chat.main,
+    serve.Args: serve.main,
     import_model.Args: import_model.main,
     flops.Args: flops.main,
     convert.Args: convert.main,
@@ -33,6 +47,7 @@ Command = (
     | Annotated[evaluate.Args, tyro.conf.subcommand("eval")]
     | Annotated[generate.Args, tyro.conf.subcommand("generate")]
     | Annotated[chat.Args, tyro.conf.subcommand("chat")]
+    | Annotated[serve.Args, tyro.conf.subcommand("serve")]
     | Annotated[import_model.Args, tyro.conf.subcommand("import")]
     | Annotated[export.Args, tyro.conf.subcommand("export")]
     | Annotated[convert.Args, tyro.conf.subcommand("convert")]
