@@ -277,12 +277,15 @@ class Engine:
                 self.cancel(tracker.sequence.request_id)
         return [tracker.completion for tracker in trackers if tracker.completion is not None]
 
-    def submit(self, request: Request) -> int:
+    def submit(self, request: Request, *, has_text: bool = True) -> int:
         """Puts a request in the queue; returns the id that its deltas carry.
+
+        Without `has_text` (and without stop strings) there are no deltas but the last: nothing is done per token.
 
         Raises: ConfigError for sampling settings out of range, DataError for a prompt that does not fit.
         """
-        return self._enqueue(request, *self._prepare(request), has_text=True).sequence.request_id
+        has_text = has_text or bool(request.sampling.stop)
+        return self._enqueue(request, *self._prepare(request), has_text=has_text).sequence.request_id
 
     def cancel(self, request_id: int) -> None:
         """Drops a request, whatever state it is in; there are no more deltas of it. Unknown ids are ignored."""
