@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+_depth = 0
 ROWS = 64
 """Rows of every product that a library computes."""
 
@@ -36,8 +37,18 @@ def batch_invariant() -> Iterator[None]:
     Source: Thinking Machines, "Defeating nondeterminism in LLM inference", 2025 (the idea).
     Cost: on CUDA, tiles that suit few rows, no split of the inner axis; elsewhere, work for up to ROWS - 1 more rows.
     """
-    with _Invariant():
-        yield
+    global _depth
+    _depth += 1
+    try:
+        with _Invariant():
+            yield
+    finally:
+        _depth -= 1
+
+
+def is_batch_invariant() -> bool:
+    """Returns whether `batch_invariant` is on: who does not go through torch's products must ask."""
+    return _depth > 0
 
 
 def mm(

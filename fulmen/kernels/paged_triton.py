@@ -358,6 +358,7 @@ def paged_attention_triton(
         return output
     if not table_width:
         return output.zero_()
+    lengths_N = dense(lengths_N)
     q, table_N_X = dense(q), table_N_X if table_N_X.stride(1) == 1 else table_N_X.contiguous()
     is_step = cu_seqlens is None
     group = num_heads // num_kv_heads

@@ -10,8 +10,10 @@ Axes: `M` lightning layers, `W` softmax layers, `S` slots, `P` blocks, `R` rows,
 `C` tokens of a block or chunk, `K`/`V`/`D` widths.
 """
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,14 +60,15 @@ class CachePool:
         heads, width = config.num_heads, config.head_dim
         square = (num_lightning, num_slots, heads, width, width)
         ring = (num_lightning, num_slots, heads, 2, CHUNK, width)
-        kv = (config.num_layers - num_lightning, num_blocks, *_block_shape(config))
+        *shape, widths = _block_shape(config)
+        kv = (config.num_layers - num_lightning, num_blocks, *shape)
         state_dtype = torch.promote_types(dtype, torch.float32)
         return cls(
             states_M_S_H_K_V=torch.zeros(square, dtype=state_dtype, device=device),
             shadows_M_S_H_V_K=torch.zeros(square, dtype=dtype, device=device) if is_aligned else None,
             rings_M_S_H_2_C_D=torch.zeros(ring, dtype=dtype, device=device) if is_aligned else None,
-            keys_W_P_J_C_D=torch.empty(*kv[:-1], kv[-1][0], dtype=dtype, device=device),
-            values_W_P_J_C_V=torch.empty(*kv[:-1], kv[-1][1], dtype=dtype, device=device),
+            keys_W_P_J_C_D=_unwritten((*kv, widths[0]), dtype, device),
+            values_W_P_J_C_V=_unwritten((*kv, widths[1]), dtype, device),
         )
 
     @property
@@ -194,6 +197,13 @@ def slot_bytes(config: ModelConfig, dtype: torch.dtype, *, is_aligned: bool) -> 
     if is_aligned:
         size += (square + 2 * CHUNK * config.head_dim) * dtype.itemsize
     return config.num_lightning_layers * config.num_heads * size
+
+
+def _unwritten(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """Returns memory that costs nothing before it is written: on CPU the system gives pages out as they are used."""
+    if torch.device(device).type != "cpu" or 0 in shape:
+        return torch.empty(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)).view(dtype).view(shape)
 
 
 def _block_shape(config: ModelConfig) -> tuple[int, int, tuple[int, int]]:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fulmen.kernels.linear import linear
 from fulmen.kernels.swiglu import swiglu
 from fulmen.model.mixers.lightning import xavier_
 
@@ -27,4 +28,4 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Returns the transformed tokens."""
-        return self.w2(swiglu(self.w13(x)))
+        return linear(swiglu(linear(x, self.w13.weight)), self.w2.weight)

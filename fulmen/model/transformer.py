@@ -17,6 +17,8 @@ from fulmen.model.block import Block, Carried
 from fulmen.model.cache import Cache
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout, make_layout
+from fulmen.model.mixers.lightning import LightningMixer
+from fulmen.model.mixers.softmax import SoftmaxMixer
 from fulmen.model.moe import Routing
 from fulmen.model.mtp import MtpModule, shift
 
@@ -87,6 +89,12 @@ class Model(nn.Module):
             for module in self.mtp:
                 assert isinstance(module, MtpModule), "the list holds MTP modules only"
                 module.init_weights(gain, generator)
+
+    def join_weights(self) -> None:
+        """Lays weights that multiply the same input side by side, for faster decoding; nothing else changes."""
+        for block in self.blocks():
+            if isinstance(block.self_attn, LightningMixer | SoftmaxMixer):
+                block.self_attn.join_weights()
 
     def blocks(self) -> Iterator[Block]:
         """Yields the blocks, first layer first."""

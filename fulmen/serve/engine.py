@@ -129,6 +129,8 @@ class Engine:
         self._is_aligned = (
             is_aligned_by_default(model.config, weight.dtype, weight.device) if is_aligned is None else is_aligned
         )
+        if is_cuda:
+            model.join_weights()
         self._plan_memory(max_length, cache_bytes)
         self._thinking = thinking_markers(tokenizer)
         self._policy_version = 0

@@ -32,8 +32,8 @@ def mode(request: pytest.FixtureRequest) -> dict[str, Any]:
     return MODES[request.param]
 
 
-def make_engine(num_blocks: int | None = None, **options: Any) -> Engine:
-    cache_bytes = None if num_blocks is None else num_blocks * block_bytes(CONFIG, torch.float64)
+def make_engine(num_blocks: int = 64, **options: Any) -> Engine:
+    cache_bytes = num_blocks * block_bytes(CONFIG, torch.float64)
     return Engine(make_model(), TOKENIZER, **{"num_slots": 6, "cache_bytes": cache_bytes, "is_debug": True, **options})
 
 
@@ -51,12 +51,12 @@ def assert_empty(engine: Engine) -> None:
 
 
 def long_requests() -> list[Request]:
-    return [ask(TEXTS[i % 8], seed=i, max_tokens=70 + 10 * (i % 5)) for i in range(6)]
+    return [ask(TEXTS[i % 8], seed=i, max_tokens=55 + 8 * (i % 3)) for i in range(5)]
 
 
 def test_preempted_sequences_come_back_the_same(mode: dict[str, Any]) -> None:
-    """Six sequences of up to three blocks in five blocks: tokens, routes, counters and noise go on where they were."""
-    engine = make_engine(num_blocks=5, **mode)
+    """Five sequences of two blocks in four blocks: tokens, routes, counters and noise go on where they were."""
+    engine = make_engine(num_blocks=4, **mode)
     for mine, request in zip(engine(long_requests()), long_requests(), strict=True):
         assert_same(mine, complete_alone(request))
     assert engine.stats().preemptions > 0
@@ -65,16 +65,11 @@ def test_preempted_sequences_come_back_the_same(mode: dict[str, Any]) -> None:
 
 def test_a_preempted_repetition_count_goes_on() -> None:
     """The count of sure tokens is the device's: it has to survive losing the slot."""
-    requests = [
-        dataclasses.replace(r, sampling=dataclasses.replace(r.sampling, repetition_window=40, repetition_p=1e-9))
-        for r in long_requests()
-    ]
-    engine = make_engine(num_blocks=4)
+    requests = [ask("two", seed=i, max_tokens=90, repetition_window=75, repetition_p=1e-9) for i in range(4)]
+    engine = make_engine(num_blocks=5)
     for completion in engine(requests):
-        assert (completion.stop_reason, len(completion.token_ids)) in {
-            ("repetition", 40),
-            ("stop", len(completion.token_ids)),
-        }
+        assert completion.stop_reason in ("repetition", "stop")
+        assert completion.stop_reason == "stop" or len(completion.token_ids) == 75
     assert engine.stats().preemptions > 0
 
 

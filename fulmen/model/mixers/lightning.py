@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fulmen.kernels.lightning import decode_pool, extend_pool, lightning_attention, lightning_decode, slopes
+from fulmen.kernels.linear import join, joined, linear
 from fulmen.kernels.norm_gate import norm_gate
 from fulmen.model.cache import Cache
 from fulmen.model.config import ModelConfig
@@ -60,7 +61,8 @@ class LightningMixer(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
         """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
-        qkv = self.qkv_proj(x).unflatten(-1, (self.num_heads, 3, self.head_dim))
+        qkv, gate = self._project(x, layout)
+        qkv = qkv.unflatten(-1, (self.num_heads, 3, self.head_dim))
         if layout.cache is not None:
             output = self._continue(qkv, layout, layout.cache)
         else:
@@ -70,7 +72,20 @@ class LightningMixer(nn.Module):
                 cu_seqlens=layout.cu_seqlens, is_invariant=layout.is_invariant,
             ).output[0]  # fmt: skip
         assert self.norm.eps is not None, "the norm is made with an eps"
-        return self.out_proj(norm_gate(output.flatten(-2), self.output_gate(x), self.norm.weight, eps=self.norm.eps))
+        output = norm_gate(output.flatten(-2), gate, self.norm.weight, eps=self.norm.eps)
+        return linear(output, self.out_proj.weight)
+
+    def join_weights(self) -> None:
+        """Lays the weights of q, k, v and the gate side by side: one product in a decoding step."""
+        join(self.qkv_proj, self.output_gate)
+
+    def _project(self, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Returns what becomes q, k and v, and the gate before its sigmoid."""
+        whole = joined(self.qkv_proj, self.output_gate) if layout.is_step and layout.cache is not None else None
+        if whole is None:
+            return self.qkv_proj(x), self.output_gate(x)
+        qkv, gate = linear(x, whole).split([self.qkv_proj.out_features, self.output_gate.out_features], dim=-1)
+        return qkv, gate
 
     def _continue(self, qkv: Float[Tensor, "T H 3 K"], layout: Layout, cache: Cache) -> Float[Tensor, "T H K"]:
         """Returns attention over what the rows have seen and the new tokens, which their states then know."""

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fulmen.kernels.attention import packed_attention
+from fulmen.kernels.linear import join, joined, linear
 from fulmen.kernels.paged import invariant_attention, paged_attention, rope_write, write_pages
 from fulmen.kernels.rotary import apply_rope
 from fulmen.model.config import ModelConfig
@@ -68,9 +69,21 @@ class SoftmaxMixer(nn.Module):
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
         """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
         heads = (-1, self.config.head_dim)
-        q, k = self.q_norm(self.q_proj(x).unflatten(-1, heads)), self.k_norm(self.k_proj(x).unflatten(-1, heads))
+        q, k, v = (part.unflatten(-1, heads) for part in self._project(x, layout))
         attend = self._attend if layout.cache is None else self._continue
-        return self.o_proj(attend(q, k, self.v_proj(x).unflatten(-1, heads), layout).flatten(-2))
+        output = attend(self.q_norm(q), self.k_norm(k), v, layout).flatten(-2)
+        return linear(output, self.o_proj.weight, self.o_proj.bias)
+
+    def join_weights(self) -> None:
+        """Lays the weights of q, k and v side by side: one product in a decoding step."""
+        join(self.q_proj, self.k_proj, self.v_proj)
+
+    def _project(self, x: Tensor, layout: Layout) -> tuple[Tensor, ...]:
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        whole = joined(*projections) if layout.is_step and layout.cache is not None else None
+        if whole is None:
+            return tuple(projection(x) for projection in projections)
+        return linear(x, whole).split([projection.out_features for projection in projections], dim=-1)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Float[Tensor, "T H V"]:
         """Returns attention inside the documents."""
