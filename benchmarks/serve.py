@@ -3,9 +3,9 @@
     python -m benchmarks.serve                # one GPU, bfloat16, about six minutes
     python -m benchmarks.serve --selftest     # CPU, tiny shapes: runs every line, measures nothing
 
-Models are random at the named shapes. Decoding: B prompts of 1,984 different tokens are prefilled, then 128 tokens are
-drawn for each, and the wall clock runs over the last 96 of them, sampling and host included; every prompt has blocks of
-its own. The roofline is what the card's own copy needs for the bytes of a step: active weights once, keys and values of
+Models are random at the named shapes. Decoding: B different prompts of 1,920 tokens are prefilled and go on to 2,080;
+the wall clock runs over 72 steps in which all B decode, sampling and host included; every prompt has blocks of its
+own. The roofline is what the card's own copy needs for the bytes of a step: active weights once, keys and values of
 the context, states as chunk-aligned decoding moves them. Rollouts: 16 prompts x 16 completions of 256 tokens, prefill
 included, end token forbidden. Peers: transformers' `generate` and `generate_batch` (continuous batching), same shapes,
 same card, same run. Before anything is timed, greedy tokens of a batch are compared with one forward pass of the model.
@@ -62,7 +62,7 @@ TINY = ModelConfig(
 )
 BATCHES = (1, 64, 256)
 CONTEXT = 2048
-PROMPT, DRAWN, TIMED = 1984, 128, 96
+PROMPT, DRAWN, TIMED = 1920, 160, 72
 
 
 def word_tokenizer(vocab_size: int) -> Tokenizer:
@@ -140,23 +140,26 @@ def check_greedy(model: Model, tokenizer: Tokenizer) -> dict[str, float]:
 
 def decode_rate(model: Model, tokenizer: Tokenizer, batch: int, device: str, **options: Any) -> float:
     """Returns tokens per second of a batch that only decodes."""
-    prompt, drawn, timed = (PROMPT, DRAWN, TIMED) if device == "cuda" else (40, 12, 6)
+    prompt, drawn, timed = (PROMPT, DRAWN, TIMED) if device == "cuda" else (40, 24, 6)
     engine = Engine(model, tokenizer, num_slots=batch, max_length=prompt + drawn, **options)
     sampling = Sampling(max_tokens=drawn)
     for seed, ids in enumerate(prompts(model.config, batch, prompt)):
-        engine.submit(Request(prompt_ids=ids, sampling=sampling, seed=seed))
-    counts: dict[int, int] = {}
-    start, first = 0.0, 0
-    while engine.has_work:
-        for delta in engine.step():
-            counts[delta.request_id] = counts.get(delta.request_id, 0) + len(delta.token_ids)
-        if not start and len(counts) == batch and min(counts.values()) >= drawn - timed:
-            synchronize(device)
-            start, first = time.perf_counter(), sum(counts.values())
+        engine.submit(Request(prompt_ids=ids, sampling=sampling, seed=seed), has_text=False)
+    while engine.stats().num_waiting:
+        engine.step()
+    for _ in range(3):
+        engine.step()
+    synchronize(device)
+    start, ended = time.perf_counter(), 0
+    for _ in range(timed):
+        ended += len(engine.step())
     synchronize(device)
     elapsed = time.perf_counter() - start
+    assert not ended, "a sequence ended while the batch was to be whole"
+    while engine.has_work:
+        engine.step()
     engine.release()
-    return (sum(counts.values()) - first) / elapsed
+    return batch * timed / elapsed
 
 
 def rollout_rate(model: Model, tokenizer: Tokenizer, device: str) -> float:

@@ -49,6 +49,7 @@ from fulmen.kernels import (
 from fulmen.kernels.lightning import step_tiles, tiles
 from fulmen.kernels.lightning.scan import TABLE, Tile, Tiles, triton_lightning
 from fulmen.kernels.lightning.steps import STEP_REGISTERS, open_tile, triton_decode
+from fulmen.kernels.paged import WIDTH_MAX
 from fulmen.serve import slots_triton
 from fulmen.serve.slots import Count, Setting
 
@@ -235,6 +236,8 @@ def build_pages(recorder: Recorder, dtype: torch.dtype) -> None:
     """Compiles paged attention: steps with and without splits, and prefill, of several shapes; and the writers."""
     heads_widths = [(16, 4, 128, 128), (12, 3, 80, 64), (24, 8, 64, 64), (8, 8, 128, 128), (16, 2, 256, 256)]
     for num_heads, num_kv_heads, width, value_width in heads_widths:
+        if width > WIDTH_MAX[dtype]:
+            continue
         rows, num_tokens = 32, 2048
         name = f"H{num_heads} J{num_kv_heads} D{width} V{value_width}, {str(dtype).removeprefix('torch.')}"
         pages = [torch.empty(8, num_kv_heads, 64, size, dtype=dtype) for size in (width, value_width)]

@@ -138,8 +138,7 @@ class Sampling:
     max_tokens: int = 256
     """Longest completion, in tokens."""
     min_tokens: int = 0
-    """The end token cannot be drawn before so many tokens; until then the model's own log-probabilities are those of
-    the other tokens."""
+    """The end token cannot be drawn before so many tokens."""
     stop: tuple[str, ...] = ()
     """Texts that end the completion; the text before the first of them is the answer."""
     thinking_budget: int | None = None

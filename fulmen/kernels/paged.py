@@ -6,23 +6,26 @@ cells are never written, and a row whose first block is 0 is padding, whose outp
 What no token wrote may hold anything, NaN included: nothing here reads it.
 
 On CUDA the kernels of `paged_triton.py`, which read nothing on the host and so fit into a CUDA graph; elsewhere, and
-where gradients are wanted, torch. Left out: keys and values of one-byte types, sliding windows.
+where gradients are wanted or widths, groups or blocks do not fit the kernels, torch, which reads lengths on the host.
+Left out: keys and values of one-byte types, sliding windows.
 
 Axes: `T` new tokens of all rows, `N` rows, `X` blocks of a row, `P` blocks, `C` tokens of a block, `H` query heads, `J`
 key/value heads, `D` width of queries and keys, `V` of values, `R2` pairs of rotated channels, `L` tokens of a row.
 """
+
+import functools
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from fulmen.errors import ConfigError, DataError
-from fulmen.kernels.attention import cached_attention
+from fulmen.kernels.attention import cached_attention, packed_attention
 from fulmen.kernels.rotary import apply_rope
 
-KERNEL_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
-WIDTHS = (16, 256)
-"""Least and largest head width of the attention kernel."""
+WIDTH_MIN = 16
+WIDTH_MAX = {torch.bfloat16: 256, torch.float16: 256, torch.float32: 128}
+"""Least and largest head width of the attention kernel; float32 beyond that ends the registers."""
 PAGE_SIZES = (16, 32, 64, 128)
 """Tokens of a block of the attention kernel."""
 GROUP_MAX = 128
@@ -103,7 +106,7 @@ def paged_attention(
     cu_seqlens: Int[Tensor, "N1"] | None,
     *,
     scale: float | None = None,
-    num_splits: int = 1,
+    num_splits: int | None = None,
     longest: int | None = None,
     is_invariant: bool = False,
 ) -> Float[Tensor, "T H V"]:
@@ -112,18 +115,22 @@ def paged_attention(
     Row n had seen `lengths_N[n]` tokens; its i-th new one, at `cu_seqlens[n] + i` of q, sees entries 0..lengths_N[n]+i.
     `cu_seqlens` None is a decoding step: one new token a row. `scale` None is 1 / sqrt(D). Rows of padding give 0.
 
-    `num_splits` programs share a row's pages, which occupies a GPU at few rows (`decode_splits`); a row's result
-    depends on it and on the row alone. `longest`, the most tokens any row holds afterwards or a bound of it, spares
-    torch's path reading it from the device; the kernels do not need it.
+    `num_splits` programs share a row's pages, which occupies a GPU at few rows; a row's result depends on it and on the
+    row alone. None is `decode_splits` in a step, and 1 otherwise. `longest`, the most tokens any row holds afterwards
+    or a bound of it, spares torch's path reading it from the device; the kernels do not need it.
 
     The tile of queries grows with the number of new tokens, and with it the order of float32 sums changes. With
-    `is_invariant` it does not: a token has the same bits after a step and after a prefill in any pieces.
+    `is_invariant` it does not: a token has the same bits after a step and after a prefill in any pieces. torch's path
+    does not promise that.
 
     Raises: ConfigError for a number of splits outside 1..SPLITS_MAX, or above 1 with `is_invariant`; DataError for
     pages that are not contiguous, and for query heads that key/value heads do not divide.
     Cost: a step reads 2 J (D + V) bytes per seen token in bfloat16, and is bound by that.
     """
     _check_pages(keys, values)
+    if num_splits is None:
+        is_split = cu_seqlens is None and q.is_cuda and not is_invariant
+        num_splits = decode_splits(len(q), keys.shape[1], _num_processors(q.device)) if is_split else 1
     if not 1 <= num_splits <= (1 if is_invariant else SPLITS_MAX):
         raise ConfigError(
             f"paged_attention: num_splits={num_splits}; allowed: 1 to {SPLITS_MAX}, and 1 with is_invariant"
@@ -143,12 +150,79 @@ def paged_attention(
     return _paged_attention_torch(q, keys, values, table_N_X, lengths_N, cu_seqlens, scale, longest)
 
 
+def as_pages(
+    k: Float[Tensor, "T J D"],
+    v: Float[Tensor, "T J V"],
+    cu_seqlens: Int[Tensor, "N1"],
+    *,
+    block: int = 64,
+    longest: int | None = None,
+) -> tuple[Float[Tensor, "P J C D"], Float[Tensor, "P J C V"], Int[Tensor, "N X"]]:
+    """Returns packed documents laid out as pages of `block` tokens: keys, values, and the table of their blocks.
+
+    Nothing is read back from the device, so there are blocks for the worst case: T / C + N + 1. `longest` bounds the
+    length of a document, and with it the width of the table; None is T. Not differentiable.
+    """
+    num_tokens, num_rows = len(k), len(cu_seqlens) - 1
+    counts_N = cu_seqlens.diff()
+    # Document n starts no earlier than 1 + starts_N[n] // C + n, whatever the lengths before it were.
+    first_N = 1 + cu_seqlens[:-1] // block + torch.arange(num_rows, device=k.device)
+    column_X = torch.arange(-(-(num_tokens if longest is None else longest) // block), device=k.device)
+    table_N_X = torch.where(column_X * block < counts_N[:, None], first_N[:, None] + column_X, 0).to(torch.int32)
+    document_T = torch.repeat_interleave(counts_N, output_size=num_tokens)
+    cells_T = torch.arange(num_tokens, device=k.device) + (first_N * block - cu_seqlens[:-1])[document_T]
+    shape = (1 + num_tokens // block + num_rows, k.shape[1], block)
+    keys, values = (torch.empty(*shape, x.shape[-1], dtype=x.dtype, device=x.device) for x in (k, v))
+    write_pages(k, v, keys, values, cells_T)
+    return keys, values, table_N_X
+
+
+class _InvariantAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, q, k, v, cu_seqlens, scale, longest):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(q, k, v, cu_seqlens)
+        ctx.scale = scale
+        pages = as_pages(k, v, cu_seqlens, longest=longest)
+        none_seen = torch.zeros_like(cu_seqlens[1:])
+        return paged_attention(q, *pages, none_seen, cu_seqlens, scale=scale, longest=longest, is_invariant=True)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        *inputs, cu_seqlens = ctx.saved_tensors
+        with torch.enable_grad():
+            q, k, v = (x.detach().requires_grad_() for x in inputs)
+            output = packed_attention(q, k, v, cu_seqlens, scale=ctx.scale)
+        return *torch.autograd.grad(output, (q, k, v), gradient), None, None, None
+
+
+def invariant_attention(
+    q: Float[Tensor, "T H D"],
+    k: Float[Tensor, "T J D"],
+    v: Float[Tensor, "T J V"],
+    cu_seqlens: Int[Tensor, "N1"],
+    *,
+    scale: float | None = None,
+    longest: int | None = None,
+) -> Float[Tensor, "T H V"]:
+    """Returns `packed_attention` with the bits that `paged_attention(is_invariant=True)` gives tokens in a cache.
+
+    Differentiable once: the backward pass is that of `packed_attention`, whose forward it computes anew.
+    """
+    return _InvariantAttention.apply(q, k, v, cu_seqlens, scale, longest)
+
+
 def decode_splits(num_rows: int, num_kv_heads: int, num_processors: int) -> int:
     """Returns into how many parts a step of `num_rows` rows divides their pages on a GPU of `num_processors` SMs.
 
     Two programs to an SM keep its memory pipe full. A row too short for all its splits leaves the last ones empty.
     """
     return min(max(2 * num_processors // max(num_rows * num_kv_heads, 1), 1), SPLITS_MAX)
+
+
+@functools.cache
+def _num_processors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _paged_attention_torch(
@@ -178,8 +252,8 @@ def _paged_attention_torch(
     )
     row_T = torch.repeat_interleave(counts_N, output_size=len(q))
     positions_T = torch.arange(len(q), device=q.device) - cu_seqlens[row_T] + lengths_N[row_T]
-    output = cached_attention(q, k, v, positions_T, cu_seqlens, scale=scale)
-    return torch.where(is_row_N[row_T, None, None], output, 0)
+    # A row of padding has zeros for values.
+    return cached_attention(q, k, v, positions_T, cu_seqlens, scale=scale)
 
 
 def _check_pages(keys: Tensor, values: Tensor) -> None:
@@ -193,7 +267,7 @@ def _check_pages(keys: Tensor, values: Tensor) -> None:
 def _is_kernel(*tensors: Tensor) -> bool:
     """Returns whether these inputs, on CUDA, are of types the kernels take and need no gradient."""
     has_grad = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    return not has_grad and all(x.dtype in KERNEL_DTYPES for x in tensors)
+    return not has_grad and all(x.dtype in WIDTH_MAX for x in tensors)
 
 
 def _fits_kernel(q: Tensor, keys: Tensor, values: Tensor) -> bool:
@@ -202,7 +276,7 @@ def _fits_kernel(q: Tensor, keys: Tensor, values: Tensor) -> bool:
     return (
         _is_kernel(q, keys, values)
         and q.dtype == keys.dtype == values.dtype
-        and all(WIDTHS[0] <= width <= WIDTHS[1] for width in widths)
+        and all(WIDTH_MIN <= width <= WIDTH_MAX[q.dtype] for width in widths)
         and keys.shape[2] in PAGE_SIZES
         and q.shape[1] // keys.shape[1] <= GROUP_MAX
     )

@@ -319,7 +319,7 @@ def rope_write_triton(
     with on_device(q):
         run(
             rope_kernel, num_tokens * (triton.cdiv(num_heads, heads) + 1), ROPE_WARPS, 1, (*arguments, amplitude),
-            (*strides, *sizes, heads),
+            (*strides, *sizes, heads), is_contracted=False,
         )  # fmt: skip
     return rotated
 

@@ -1,7 +1,7 @@
 """A conversation with a checkpoint in the terminal: streamed, thinking dimmed, settings changed as one talks."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from rich.console import Console
 from fulmen.errors import DataError, FulmenError
 from fulmen.recipes.common import Device, Precision, load_checkpoint, place, set_threads
 from fulmen.serve import Engine
-from fulmen.text.parse import CompletionParser, ContentDelta, ThinkingDelta, style_of
+from fulmen.text.parse import CompletionParser, ContentDelta, Part, ThinkingDelta, style_of
 from fulmen.types import Completion, Message, Request, Sampling, stable_seed
 
 HELP = """/system TEXT  /temperature X  /top_p X  /top_k N  /budget N|none  /max N  /seed N  /clear  /show  /quit
@@ -140,7 +140,7 @@ def answer(engine: Engine, talk: Talk, line: str, console: Console) -> None:
     console.print(f"\n\\[{rest}, {completion.stop_reason}]", style="dim", highlight=False)
 
 
-def show(parts: list[object], console: Console) -> None:
+def show(parts: Sequence[Part], console: Console) -> None:
     """Prints parts of an answer as they come, thinking dimmed."""
     for part in parts:
         if isinstance(part, ThinkingDelta):

@@ -1,6 +1,7 @@
-"""What changes a request's logits before they are drawn from: tables by slot, made when the first request needs them.
+"""What is done to logits before a token is drawn: penalties of tokens that were there already, biases, grammars.
 
-Axes: `S` slots, `R` rows, `V` vocabulary, `W` words of 32 tokens.
+Each slot has a row in tables on the device, which are made when the first request needs them.
+Axes: `R` rows, `V` vocabulary, `S` slots, `W` words of 32 tokens.
 """
 
 from collections.abc import Sequence
@@ -8,9 +9,38 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fulmen.types import Sampling
+
+PROMPT, DRAWN = 1, 2
+"""What a cell of `seen` holds: 1 if the prompt has the token, plus 2 for each time that the completion has it."""
+
+
+def adjust_logits(
+    logits: Float[Tensor, "R V"],
+    seen_R_V: Int[Tensor, "R V"],
+    *,
+    repetition_R: Float[Tensor, "R"],
+    frequency_R: Float[Tensor, "R"],
+    presence_R: Float[Tensor, "R"],
+    bias_R_V: Float[Tensor, "R V"],
+    allowed_R_W: Int[Tensor, "R W"],
+) -> Float[Tensor, "R V"]:
+    """Returns new logits; the other arguments are the slots' rows of the tables and their settings.
+
+    In this order: logits of tokens in prompt or completion are divided by `repetition` where positive and multiplied
+    where negative; `frequency` is taken off for each time the completion has the token; `presence` if it has it at all;
+    the bias is added; tokens whose bit in `allowed` is not set are ruled out.
+    """
+    times = (seen_R_V // DRAWN).to(logits.dtype)
+    repetition = torch.where(seen_R_V > 0, repetition_R[:, None].to(logits.dtype), 1.0)
+    logits = torch.where(logits > 0, logits / repetition, logits * repetition)
+    logits = logits - times * frequency_R[:, None] - (times > 0) * presence_R[:, None] + bias_R_V
+    bits = torch.arange(32, dtype=torch.int32, device=logits.device)
+    is_allowed = ((allowed_R_W[..., None] >> bits) & 1).flatten(1)[:, : logits.shape[1]] > 0
+    return torch.where(is_allowed, logits, -torch.inf)
 
 
 def needs_adjustment(sampling: Sampling) -> bool:
@@ -22,34 +52,31 @@ def needs_adjustment(sampling: Sampling) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adjustments:
-    """Tables of all slots; a slot whose request needs none has neutral rows."""
+class LogitTables:
+    """One row per slot; that of a request which needs none is neutral."""
 
-    counts_S_V: Tensor
-    """int32, how often the completion has each token."""
-    in_prompt_S_V: Tensor
-    """bool."""
+    seen_S_V: Tensor
+    """int32."""
     bias_S_V: Tensor
     allowed_S_W: Tensor
     """int32, one bit per token that the grammar allows now."""
 
     @classmethod
-    def allocate(cls, *, num_slots: int, vocab_size: int, dtype: torch.dtype, device: torch.device) -> "Adjustments":
-        """Returns neutral tables. Memory: 9.1 bytes per slot and word of the vocabulary for float32 logits."""
+    def allocate(cls, *, num_slots: int, vocab_size: int, dtype: torch.dtype, device: torch.device) -> "LogitTables":
+        """Returns neutral tables; `dtype` is that of the logits. Memory: 8.1 bytes per slot and token in float32."""
         shape = (num_slots, vocab_size)
         return cls(
-            counts_S_V=torch.zeros(shape, dtype=torch.int32, device=device),
-            in_prompt_S_V=torch.zeros(shape, dtype=torch.bool, device=device),
+            seen_S_V=torch.zeros(shape, dtype=torch.int32, device=device),
             bias_S_V=torch.zeros(shape, dtype=dtype, device=device),
             allowed_S_W=torch.full((num_slots, -(-vocab_size // 32)), -1, dtype=torch.int32, device=device),
         )
 
     def start(self, slot: int, sampling: Sampling, prompt: Sequence[int], completion: Sequence[int]) -> None:
-        """Fills the rows of a slot that was given away."""
-        vocab_size, device = self.counts_S_V.shape[1], self.counts_S_V.device
-        seen = torch.bincount(torch.tensor(completion, dtype=torch.int64), minlength=vocab_size)
-        self.counts_S_V[slot] = seen.to(device, torch.int32)
-        self.in_prompt_S_V[slot] = torch.bincount(torch.tensor(prompt), minlength=vocab_size).to(device) > 0
+        """Fills the row of a slot that was given to a request."""
+        vocab_size, device = self.seen_S_V.shape[1], self.seen_S_V.device
+        seen = DRAWN * torch.bincount(torch.tensor(completion, dtype=torch.int64), minlength=vocab_size)
+        seen += PROMPT * (torch.bincount(torch.tensor(prompt, dtype=torch.int64), minlength=vocab_size) > 0)
+        self.seen_S_V[slot] = seen.to(device, torch.int32)
         bias = torch.zeros(vocab_size, dtype=self.bias_S_V.dtype)
         for token, value in sampling.logit_bias:
             bias[token] += value
@@ -57,13 +84,13 @@ class Adjustments:
         self.allowed_S_W[slot] = -1
 
     def clear(self, slot: int) -> None:
-        """Makes the rows of a slot neutral; its penalties are, so what was counted does not matter."""
+        """Makes the row of a slot neutral; what was counted does not matter where no penalty looks at it."""
         self.bias_S_V[slot] = 0
         self.allowed_S_W[slot] = -1
 
-    def count(self, slots_R: Tensor, token_ids_R: Tensor) -> None:
-        """Counts drawn tokens."""
-        self.counts_S_V.index_put_((slots_R, token_ids_R), torch.ones_like(token_ids_R, dtype=torch.int32), True)
+    def count(self, slots_R: Int[Tensor, "R"], token_ids_R: Int[Tensor, "R"]) -> None:
+        """Counts one more token of each slot. A slot that occurs twice (slot 0, nobody's) gains an arbitrary one."""
+        self.seen_S_V[slots_R, token_ids_R] = self.seen_S_V[slots_R, token_ids_R] + DRAWN
 
 
 def pack_words(allowed: np.ndarray, width: int) -> np.ndarray:

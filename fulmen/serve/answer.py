@@ -3,13 +3,14 @@
 Where the model may think, its first token may open thinking; until thinking has ended everything is allowed.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from fulmen.text.parse import ThinkingMarkers
 
 
+@runtime_checkable
 class Masker(Protocol):
     """What a grammar allows next (`grammar.py`)."""
 

@@ -3,6 +3,9 @@
 from fulmen.errors import ConfigError
 from fulmen.types import Request
 
+COUNT_MAX = 1 << 31
+"""Bound of all counts: they are kept as integers on the device."""
+
 
 def check_sampling(request: Request, *, vocab_size: int) -> None:
     """Raises ConfigError for sampling settings out of range."""
@@ -10,16 +13,18 @@ def check_sampling(request: Request, *, vocab_size: int) -> None:
     for name, value, is_right, allowed in (
         ("temperature", sampling.temperature, sampling.temperature >= 0, "at least 0"),
         ("top_p", sampling.top_p, 0 < sampling.top_p <= 1, "above 0, at most 1"),
-        ("top_k", sampling.top_k, sampling.top_k >= 0, "at least 0"),
+        ("top_k", sampling.top_k, 0 <= sampling.top_k < COUNT_MAX, "from 0 to 2^31 - 1"),
         ("min_p", sampling.min_p, 0 <= sampling.min_p <= 1, "from 0 to 1"),
         ("presence_penalty", sampling.presence_penalty, abs(sampling.presence_penalty) <= 2, "from -2 to 2"),
         ("frequency_penalty", sampling.frequency_penalty, abs(sampling.frequency_penalty) <= 2, "from -2 to 2"),
         ("repetition_penalty", sampling.repetition_penalty, 0 < sampling.repetition_penalty <= 10, "above 0, up to 10"),
-        ("max_tokens", sampling.max_tokens, sampling.max_tokens >= 1, "at least 1"),
+        ("max_tokens", sampling.max_tokens, 1 <= sampling.max_tokens < COUNT_MAX, "at least 1, below 2^31"),
         ("min_tokens", sampling.min_tokens, 0 <= sampling.min_tokens <= sampling.max_tokens, "from 0 to max_tokens"),
         ("stop", sampling.stop, all(sampling.stop), "texts that are not empty"),
-        ("thinking_budget", sampling.thinking_budget, (sampling.thinking_budget or 0) >= 0, "at least 0, or None"),
-        ("repetition_window", sampling.repetition_window, sampling.repetition_window >= 1, "at least 1"),
+        ("thinking_budget", sampling.thinking_budget, 0 <= (sampling.thinking_budget or 0) < COUNT_MAX,
+         "from 0 to 2^31 - 1, or None"),
+        ("repetition_window", sampling.repetition_window, 1 <= sampling.repetition_window < COUNT_MAX,
+         "at least 1, below 2^31"),
         ("top_logprobs", sampling.top_logprobs, 0 <= sampling.top_logprobs <= 20, "from 0 to 20"),
         ("deadline_s", sampling.deadline_s, (sampling.deadline_s or 0) >= 0, "at least 0, or None"),
         ("logit_bias", sampling.logit_bias, all(0 <= t < vocab_size and abs(b) <= 100 for t, b in sampling.logit_bias),

@@ -277,12 +277,15 @@ class Engine:
                 self.cancel(tracker.sequence.request_id)
         return [tracker.completion for tracker in trackers if tracker.completion is not None]
 
-    def submit(self, request: Request) -> int:
+    def submit(self, request: Request, *, has_text: bool = True) -> int:
         """Puts a request in the queue; returns the id that its deltas carry.
+
+        Without `has_text` (and without stop strings) there are no deltas but the last: nothing is done per token.
 
         Raises: ConfigError for sampling settings out of range, DataError for a prompt that does not fit.
         """
-        return self._enqueue(request, *self._prepare(request), has_text=True).sequence.request_id
+        has_text = has_text or bool(request.sampling.stop)
+        return self._enqueue(request, *self._prepare(request), has_text=has_text).sequence.request_id
 
     def cancel(self, request_id: int) -> None:
         """Drops a request, whatever state it is in; there are no more deltas of it. Unknown ids are ignored."""
@@ -467,7 +470,8 @@ class Engine:
         return Features(
             has_budget=any(s.thinking_budget is not None for s in samplings),
             has_adjustments=any(map(needs_adjustment, samplings)),
-            has_least=any(s.min_tokens for s in samplings),
+            # On CUDA these cost nothing, and fewer graphs are captured.
+            has_cuts=self._is_overlapped or any(s.top_k or s.min_p or s.min_tokens for s in samplings),
             num_top=max((s.top_logprobs for s in samplings), default=0),
         )
 

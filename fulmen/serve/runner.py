@@ -17,8 +17,8 @@ from fulmen.model import Model
 from fulmen.model.cache import BLOCK, Cache, CachePool
 from fulmen.model.layout import extend_layout, step_layout
 from fulmen.model.transformer import Hidden
-from fulmen.serve.adjust import Adjustments, needs_adjustment, pack_words
-from fulmen.serve.sampling import adjust_logits, sample
+from fulmen.serve.adjust import LogitTables, adjust_logits, needs_adjustment, pack_words
+from fulmen.serve.sampling import sample
 from fulmen.serve.slots import Count, Setting, SlotState
 from fulmen.text.parse import ThinkingMarkers
 from fulmen.types import Sampling
@@ -35,8 +35,8 @@ class Features:
     """Some row has a thinking budget."""
     has_adjustments: bool = False
     """Some row has penalties, a bias or a grammar."""
-    has_least: bool = False
-    """Some row has a least number of tokens."""
+    has_cuts: bool = False
+    """Some row has top_k, min_p or a least number of tokens."""
     num_top: int = 0
     """Most probable tokens to report."""
 
@@ -98,7 +98,7 @@ class Runner:
             num_slots=num_slots + 1, dtype=torch.promote_types(self.dtype, torch.float32), device=self.device,
             end_id=end_id, thinking=thinking,
         )  # fmt: skip
-        self.adjustments: Adjustments | None = None
+        self.tables: LogitTables | None = None
         self._graphs: dict[tuple[int, Features], _Graph] = {}
         self._graph_pool = torch.cuda.graph_pool_handle() if has_graphs else None
         self._slot_list: list[int] = []
@@ -118,25 +118,25 @@ class Runner:
 
     def adjust(self, slot: int, sampling: Sampling, prompt: Sequence[int], completion: Sequence[int]) -> None:
         """Prepares the logit tables of a slot; they are made with the first request that needs them."""
-        if self.adjustments is None:
+        if self.tables is None:
             if not needs_adjustment(sampling):
                 return
-            self.adjustments = Adjustments.allocate(
+            self.tables = LogitTables.allocate(
                 num_slots=self.num_slots + 1, vocab_size=self.model.config.vocab_size,
                 dtype=self.slots.settings_S_F.dtype, device=self.device,
             )  # fmt: skip
         if needs_adjustment(sampling):
-            self.adjustments.start(slot, sampling, prompt, completion)
+            self.tables.start(slot, sampling, prompt, completion)
         else:
-            self.adjustments.clear(slot)
+            self.tables.clear(slot)
 
     def allow(self, slots: Sequence[int], words: Sequence[np.ndarray]) -> None:
         """Says which tokens the grammars of slots allow next, as bits."""
         if slots:
-            assert self.adjustments is not None, "a grammar has made the tables"
-            width = self.adjustments.allowed_S_W.shape[1]
+            assert self.tables is not None, "a grammar has made the tables"
+            width = self.tables.allowed_S_W.shape[1]
             packed = np.stack([pack_words(row, width) for row in words])
-            self.adjustments.allowed_S_W[self.upload(slots)] = self.upload(packed, torch.int32)
+            self.tables.allowed_S_W[self.upload(slots)] = self.upload(packed, torch.int32)
 
     def read_slot(self, slot: int) -> tuple[list[int], list[float]]:
         """Returns settings and counters of a slot, as `start_slots` takes them."""
@@ -168,7 +168,7 @@ class Runner:
         if pairs:
             destination, source = self.upload(np.array(pairs).T.copy()).unbind(0)
             self.pool.copy_slots(destination, source)
-            tables = [] if self.adjustments is None else list(vars(self.adjustments).values())
+            tables = [] if self.tables is None else list(vars(self.tables).values())
             for tensor in (self.table_S_X, self.slots.counts_S_F, self.slots.settings_S_F, *tables):
                 tensor[destination] = tensor[source]
 
@@ -239,23 +239,20 @@ class Runner:
 
     def _draw(self, logits: Tensor, slots_R: Tensor, features: Features) -> "_Result":
         counts, settings = self.slots.counts_S_F[slots_R], self.slots.settings_S_F[slots_R]
-        if features.has_least:
-            is_early = counts[:, Count.DRAWN] < counts[:, Count.MIN_TOKENS]
-            end = self.slots.end_id
-            logits[:, end] = torch.where(is_early, -torch.inf, logits[:, end])
         adjusted = self._adjusted(logits, slots_R, counts, settings) if features.has_adjustments else None
         drawn = sample(
-            logits if adjusted is None else adjusted,
-            temperature_R=settings[:, Setting.TEMPERATURE], top_p_R=settings[:, Setting.TOP_P],
-            top_k_R=counts[:, Count.TOP_K], min_p_R=settings[:, Setting.MIN_P], seed_R=counts[:, Count.SEED],
-            position_R=counts[:, Count.DRAWN], num_real=self.num_real,
+            logits if adjusted is None else adjusted, settings[:, Setting.TEMPERATURE], settings[:, Setting.TOP_P],
+            seed_R=counts[:, Count.SEED], position_R=counts[:, Count.DRAWN], num_real=self.num_real,
+            top_k_R=counts[:, Count.TOP_K] if features.has_cuts else None,
+            min_p_R=settings[:, Setting.MIN_P] if features.has_cuts else None,
             model_logits=None if adjusted is None else logits,
+            barred_R=self._barred(counts) if features.has_cuts else None,
         )  # fmt: skip
         moved = self.slots.advance(
             slots_R, drawn.token_ids, drawn.logprob, drawn.model_logprob, has_budget=features.has_budget
         )
-        if features.has_adjustments and self.adjustments is not None:
-            self.adjustments.count(slots_R, moved.token_ids)
+        if features.has_adjustments and self.tables is not None:
+            self.tables.count(slots_R, moved.token_ids)
         result = _Result(
             integers=torch.stack((moved.token_ids, moved.codes, moved.is_forced.long()), dim=1),
             reals=torch.stack((moved.logprobs, moved.model_logprobs), dim=1),
@@ -265,14 +262,17 @@ class Runner:
             result.top_ids, result.top_logprobs = top.indices, top.values
         return result
 
+    def _barred(self, counts: Tensor) -> Tensor:
+        """Returns the end token for rows that must not end yet, -1 for the others."""
+        return torch.where(counts[:, Count.DRAWN] < counts[:, Count.MIN_TOKENS], self.slots.end_id, -1)
+
     def _adjusted(self, logits: Tensor, slots_R: Tensor, counts: Tensor, settings: Tensor) -> Tensor:
-        tables = self.adjustments
+        tables = self.tables
         assert tables is not None, "a request that needs them has made them"
         return adjust_logits(
-            logits, counts_R_V=tables.counts_S_V[slots_R], in_prompt_R_V=tables.in_prompt_S_V[slots_R],
-            bias_R_V=tables.bias_S_V[slots_R], presence_R=settings[:, Setting.PRESENCE],
-            frequency_R=settings[:, Setting.FREQUENCY], repetition_R=settings[:, Setting.REPETITION],
-            allowed_R_W=tables.allowed_S_W[slots_R],
+            logits, tables.seen_S_V[slots_R], repetition_R=settings[:, Setting.REPETITION],
+            frequency_R=settings[:, Setting.FREQUENCY], presence_R=settings[:, Setting.PRESENCE],
+            bias_R_V=tables.bias_S_V[slots_R], allowed_R_W=tables.allowed_S_W[slots_R],
         )  # fmt: skip
 
     def _send(self, result: "_Result", routes: Tensor | None, num_rows: int | None = None) -> Pending:

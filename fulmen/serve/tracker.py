@@ -32,6 +32,18 @@ class Entry:
     top_logprobs: np.ndarray | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Entries one after the other, `[entries, R]`."""
+
+    token_ids: np.ndarray
+    is_forced: np.ndarray
+    logprobs: np.ndarray
+    model_logprobs: np.ndarray
+    versions: list[int]
+    routes: np.ndarray | None
+
+
 @dataclass(eq=False, kw_only=True)
 class Ledger:
     """Entries of the same trackers, in the same order."""
@@ -44,6 +56,7 @@ class Ledger:
     """Passes that were launched and not read."""
     longest: int = 0
     """Most tokens that a sequence has in the cache."""
+    _stacked: tuple[tuple[int, int], Columns] | None = None
     has_watchers: bool = False
     """Whether somebody looks at every token of some row: a text, or a grammar."""
 
@@ -51,6 +64,23 @@ class Ledger:
         for row, tracker in enumerate(self.trackers):
             tracker.places.append(Place(ledger=self, row=row))
         self.has_watchers = any(tracker.is_watched for tracker in self.trackers)
+
+    def columns(self, start: int) -> Columns:
+        """Returns the entries from `start` on, one after the other; rows that end together share the work."""
+        key = (start, self.num_dropped + len(self.entries))
+        if self._stacked is None or self._stacked[0] != key:
+            entries = self.entries[start - self.num_dropped :]
+            routes = [entry.routes for entry in entries if entry.routes is not None]
+            columns = Columns(
+                token_ids=np.stack([entry.token_ids for entry in entries]),
+                is_forced=np.stack([entry.is_forced for entry in entries]),
+                logprobs=np.stack([entry.logprobs for entry in entries]),
+                model_logprobs=np.stack([entry.model_logprobs for entry in entries]),
+                versions=[entry.version for entry in entries],
+                routes=np.stack(routes) if routes else None,
+            )
+            self._stacked = (key, columns)
+        return self._stacked[1]
 
     def forget(self, most: int) -> None:
         """Has every row take its entries once there are `most` of them, so that memory does not grow without bound."""
@@ -105,27 +135,31 @@ class Tracker:
         while self.places:
             place = self.places[0]
             ledger, row = place.ledger, place.row
-            entries = ledger.entries[place.num_taken - ledger.num_dropped :]
-            place.num_taken += len(entries)
-            for entry in entries:
-                self._take(entry, row)
+            first, place.num_taken = place.num_taken, ledger.num_dropped + len(ledger.entries)
+            if first < place.num_taken:
+                self._take(ledger.columns(first), row)
+                for entry in ledger.entries[first - ledger.num_dropped :] if self.request.sampling.top_logprobs else ():
+                    self._take_tops(entry, row)
             if len(self.places) == 1 or ledger.num_unread:
                 return
             self.places.popleft()
 
-    def _take(self, entry: Entry, row: int) -> None:
-        if entry.is_forced[row]:
-            self.forced.append(len(self.logprobs))
-        self.sequence.token_ids.append(int(entry.token_ids[row]))
-        self.logprobs.append(float(entry.logprobs[row]))
-        self.model_logprobs.append(float(entry.model_logprobs[row]))
-        self.versions.append(entry.version)
-        if entry.routes is not None:
-            self.add_routes(entry.routes[row : row + 1], self.num_routes)
-        if entry.top_ids is not None and entry.top_logprobs is not None:
-            count = self.request.sampling.top_logprobs
-            pairs = zip(entry.top_ids[row, :count].tolist(), entry.top_logprobs[row, :count].tolist(), strict=True)
-            self.tops.append(tuple(TopLogprob(token_id=token, logprob=logprob) for token, logprob in pairs))
+    def _take(self, columns: Columns, row: int) -> None:
+        start = len(self.logprobs)
+        self.forced += [start + int(place) for place in columns.is_forced[:, row].nonzero()[0]]
+        self.sequence.token_ids += columns.token_ids[:, row].tolist()
+        self.logprobs += columns.logprobs[:, row].tolist()
+        self.model_logprobs += columns.model_logprobs[:, row].tolist()
+        self.versions += columns.versions
+        if columns.routes is not None:
+            self.add_routes(columns.routes[:, row], self.num_routes)
+
+    def _take_tops(self, entry: Entry, row: int) -> None:
+        if entry.top_ids is None or entry.top_logprobs is None:
+            return
+        count = self.request.sampling.top_logprobs
+        pairs = zip(entry.top_ids[row, :count].tolist(), entry.top_logprobs[row, :count].tolist(), strict=True)
+        self.tops.append(tuple(TopLogprob(token_id=token, logprob=logprob) for token, logprob in pairs))
 
     def add_routes(self, routes: np.ndarray, start: int) -> None:
         """Keeps the experts of tokens from `start` on; those of tokens computed once more are known already."""

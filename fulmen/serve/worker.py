@@ -179,7 +179,8 @@ class Worker:
             return
         try:
             call.request_id = self.engine.submit(call.request)
-        except FulmenError as error:
+        except Exception as error:
+            # Whatever is wrong with one request must not end those of others, nor leave its caller waiting.
             call.tell(error)
             return
         self._calls[call.request_id] = call

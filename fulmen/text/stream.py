@@ -177,10 +177,7 @@ class _WindowDecoder:
         if not text or text.endswith("\ufffd"):
             self._next_try = 2 * len(self._held) if len(self._held) > _MOST_TRIES else 0
             return ""
-        # A context without text would leave its place, the first of a text, to what follows.
-        contexts = (self._held, [*self._context[-1:], *self._held], [*self._context, *self._held])
-        self._context = next((ids for ids in contexts if self._tokenizer.backend.decode(ids)), contexts[-1])
-        self._held, self._next_try = [], 0
+        self._context, self._held, self._next_try = self._held, [], 0
         return text
 
     def _grown(self) -> str:

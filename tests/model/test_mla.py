@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fulmen.model import Cache, ModelConfig
-from fulmen.model.config import MlaShape
 from fulmen.model.cache import BLOCK, block_bytes
+from fulmen.model.config import MlaShape
 from fulmen.model.layout import make_layout
 from fulmen.model.mixers.mla import MlaMixer
 from fulmen.model.rope import RopeScaling, inverse_frequencies, yarn_borders

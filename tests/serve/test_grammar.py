@@ -85,6 +85,7 @@ def draw(tokenizer: Tokenizer, grammar: Grammar, seed: int) -> str:
     generator, masker, token_ids = random.Random(seed), make_masker(tokenizer, grammar, PADDED), []
     while tokenizer.end_id not in (choices := allowed(masker, PADDED)):
         assert choices, "a dead end"
+        assert len(token_ids) < 500, "no end"
         assert max(choices) < tokenizer.vocab_size
         assert not masker.is_complete
         assert tokenizer.structural.keys().isdisjoint(choices)
@@ -215,6 +216,7 @@ def test_calls_of_other_shapes_cannot_be_drawn(name: str, style: ParserStyle) ->
     assert is_call(add)
     assert is_call(add, now, add)
     assert is_call(add, name="add")
+    assert is_call('{"name": "say \\"é\\"\\\\", "arguments": {"text": "猫"}}')
     assert is_call(now, is_single=True)
     assert not is_call(add, now, is_single=True)
     assert not is_call(now, name="add")

@@ -80,23 +80,27 @@ class MlaMixer(nn.Module):
         q_rope = self._rotate(q_rope, layout)
         latent, k_rope = self.kv_a_proj(x).split((self.shape.kv_rank, self.shape.rope_dim), dim=-1)
         latent, k_rope = self.kv_a_layernorm(latent), self._rotate(k_rope[:, None], layout)
-        if layout.cache is not None:
-            pages = (
-                layout.cache.pool.keys_W_P_J_C_D[self.cache_index],
-                layout.cache.pool.values_W_P_J_C_V[self.cache_index],
-            )
-            entries = torch.cat((latent[:, None], k_rope), dim=-1)
-            write_pages(entries, entries[..., :0], *pages, layout.cells_T)
-        if layout.cache is None or layout.is_fresh:
-            k, v = self._expand(latent, k_rope)
-            output = packed_attention(torch.cat((q_nope, q_rope), -1), k, v, layout.cu_seqlens, scale=self.scale)
-            return self.o_proj(output.flatten(-2))
-        stored = gather_pages(pages[0], layout.cache.table_R_X, layout.longest)
+        if layout.cache is None:
+            return self._attend(q_nope, q_rope, latent, k_rope, layout)
+        assert layout.cells_T is not None, "a layout with a cache has cells"
+        keys = layout.cache.pool.keys_W_P_J_C_D[self.cache_index]
+        values = layout.cache.pool.values_W_P_J_C_V[self.cache_index]
+        entries = torch.cat((latent[:, None], k_rope), dim=-1)
+        write_pages(entries, entries[..., :0], keys, values, layout.cells_T)
+        if layout.is_fresh:
+            return self._attend(q_nope, q_rope, latent, k_rope, layout)
+        stored = gather_pages(keys, layout.cache.table_R_X, layout.longest)
         # What a row has not written may be anything.
         is_written_N_S = torch.arange(stored.shape[2], device=x.device) < layout.seen_after_N[:, None]
         stored = torch.where(is_written_N_S[:, None, :, None], stored, 0)
         attend = self._absorbed if layout.is_step else self._naive
         return self.o_proj(attend(q_nope, q_rope, stored, layout).flatten(-2))
+
+    def _attend(self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, layout: Layout) -> Tensor:
+        """Returns the mixed tokens of documents that need no cache."""
+        k, v = self._expand(latent, k_rope)
+        output = packed_attention(torch.cat((q_nope, q_rope), -1), k, v, layout.cu_seqlens, scale=self.scale)
+        return self.o_proj(output.flatten(-2))
 
     def _rotate(self, x: Tensor, layout: Layout) -> Tensor:
         return apply_rope(x, layout.positions_T, self.inverse_frequencies, amplitude=self.amplitude)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fulmen.kernels.attention import packed_attention
-from fulmen.kernels.paged import paged_attention, write_pages
+from fulmen.kernels.paged import invariant_attention, paged_attention, rope_write, write_pages
 from fulmen.kernels.rotary import apply_rope
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
@@ -68,25 +68,34 @@ class SoftmaxMixer(nn.Module):
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
         """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
         heads = (-1, self.config.head_dim)
-        q, k = (
-            apply_rope(
-                norm(projection(x).unflatten(-1, heads)), layout.positions_T, self.inverse_frequencies,
-                amplitude=self.amplitude,
-            )
-            for projection, norm in ((self.q_proj, self.q_norm), (self.k_proj, self.k_norm))
-        )  # fmt: skip
-        v = self.v_proj(x).unflatten(-1, heads)
-        if layout.cache is None or layout.is_fresh:
-            output = packed_attention(q, k, v, layout.cu_seqlens)
-        if layout.cache is not None:
-            pages = (
-                layout.cache.pool.keys_W_P_J_C_D[self.cache_index],
-                layout.cache.pool.values_W_P_J_C_V[self.cache_index],
-            )
+        q, k = self.q_norm(self.q_proj(x).unflatten(-1, heads)), self.k_norm(self.k_proj(x).unflatten(-1, heads))
+        attend = self._attend if layout.cache is None else self._continue
+        return self.o_proj(attend(q, k, self.v_proj(x).unflatten(-1, heads), layout).flatten(-2))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Float[Tensor, "T H V"]:
+        """Returns attention inside the documents."""
+        q, k = self._rotate(q, layout), self._rotate(k, layout)
+        if layout.is_invariant:
+            return invariant_attention(q, k, v, layout.cu_seqlens, longest=layout.longest)
+        return packed_attention(q, k, v, layout.cu_seqlens)
+
+    def _continue(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Float[Tensor, "T H V"]:
+        """Returns attention over what the rows have seen and the new tokens, which the cache then holds."""
+        cache = layout.cache
+        assert cache is not None, "there is a cache"
+        assert layout.cells_T is not None, "a layout with a cache has cells"
+        pages = cache.pool.keys_W_P_J_C_D[self.cache_index], cache.pool.values_W_P_J_C_V[self.cache_index]
+        if layout.is_fresh and not layout.is_invariant:
+            q, k = self._rotate(q, layout), self._rotate(k, layout)
             write_pages(k, v, *pages, layout.cells_T)
-            if not layout.is_fresh:
-                output = paged_attention(
-                    q, *pages, layout.cache.table_R_X, layout.cache.lengths_R,
-                    None if layout.is_step else layout.cu_seqlens, longest=layout.longest,
-                )  # fmt: skip
-        return self.o_proj(output.flatten(-2))
+            return packed_attention(q, k, v, layout.cu_seqlens)
+        q = rope_write(
+            q, k, v, layout.positions_T, layout.cells_T, self.inverse_frequencies, *pages, amplitude=self.amplitude
+        )
+        return paged_attention(
+            q, *pages, cache.table_R_X, cache.lengths_R, None if layout.is_step else layout.cu_seqlens,
+            longest=layout.longest, is_invariant=layout.is_invariant,
+        )  # fmt: skip
+
+    def _rotate(self, x: Tensor, layout: Layout) -> Tensor:
+        return apply_rope(x, layout.positions_T, self.inverse_frequencies, amplitude=self.amplitude)

@@ -25,6 +25,8 @@ class Answer:
     kind: Kind
     model: str
     choices: list[Choice]
+    num_per_prompt: int
+    """Choices of the first prompt come first, then those of the next."""
     includes_usage: bool = False
     includes_rollout: bool = False
     echoes: Sequence[str] = ()
@@ -72,8 +74,10 @@ class Answer:
         """Returns the counts of tokens; the prompt of several choices counts once."""
         done = [choice.completion for choice in self.choices if choice.completion is not None]
         prompts: dict[int, tuple[int, int]] = {}
-        for completion in done:
-            key = hash(completion.prompt_ids.tobytes())
+        for choice in self.choices:
+            completion, key = choice.completion, choice.index // self.num_per_prompt
+            if completion is None:
+                continue
             _, cached = prompts.get(key, (0, len(completion.prompt_ids)))
             prompts[key] = (len(completion.prompt_ids), min(cached, completion.num_cached))
         prompt_tokens = sum(length for length, _ in prompts.values())

@@ -91,7 +91,7 @@ class Server:
         call = _Call(self, body, requests, answer, rollout_id)
         if not body.stream:
             await while_connected(http, call.run(), on_gone=self._count_gone)
-            self._check_deadline(answer)
+            self.check_deadline(answer)
             return JsonResponse(answer.body())
         events = call.events()
         try:
@@ -117,7 +117,8 @@ class Server:
     def _count_gone(self) -> None:
         self.metrics.num_disconnected += 1
 
-    def _check_deadline(self, answer: Answer) -> None:
+    def check_deadline(self, answer: Answer) -> None:
+        """Raises ApiError when the time was over before there was any token."""
         done = [choice.completion for choice in answer.choices if choice.completion is not None]
         if all(completion.stop_reason == "deadline" and not len(completion.token_ids) for completion in done):
             raise ApiError(504, f"no token within {self.settings.timeout_s:g} s, or the request's deadline_s")
@@ -145,14 +146,21 @@ class _Call:
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yields the events of a streamed answer; an error after the first of them is an event too."""
         has_begun = False
+        held = self._answer.opening()
         try:
             async with aclosing(self._deltas()) as deltas:
                 async for index, delta in deltas:
-                    news = [] if has_begun else self._answer.opening()
-                    news += self._answer.feed(index, delta)
+                    news = self._answer.feed(index, delta)
                     if delta.completion is not None and not len(delta.completion.token_ids):
                         self._raise_errors()
-                    has_begun = has_begun or bool(news)
+                    if not has_begun:
+                        held += news
+                        is_over = all(choice.is_finished for choice in self._answer.choices)
+                        if not (delta.token_ids or is_over):
+                            continue
+                        if is_over:
+                            self._server.check_deadline(self._answer)
+                        has_begun, news = True, held
                     if news:
                         yield b"".join(news)
             self._raise_errors()
@@ -250,7 +258,8 @@ def _add_completions(app: FastAPI, server: Server) -> None:
             for index, request in enumerate(requests)
         ]  # fmt: skip
         answer = Answer(
-            kind="chat", model=body.model, choices=choices, includes_usage=body.includes_usage,
+            kind="chat", model=body.model, choices=choices, num_per_prompt=len(choices),
+            includes_usage=body.includes_usage,
             includes_rollout=bool(body.return_token_ids),
         )  # fmt: skip
         return await server.answer(http, body, requests, answer, rollout_id)
@@ -272,7 +281,8 @@ def _add_completions(app: FastAPI, server: Server) -> None:
         ]  # fmt: skip
         echoes = [server.tokenizer.decode(request.prompt_ids or ()) for request in requests] if body.echo else ()
         answer = Answer(
-            kind="text", model=body.model, choices=choices, includes_usage=body.includes_usage,
+            kind="text", model=body.model, choices=choices, num_per_prompt=body.n or 1,
+            includes_usage=body.includes_usage,
             includes_rollout=bool(body.return_token_ids), echoes=echoes,
         )  # fmt: skip
         return await server.answer(http, body, requests, answer, rollout_id)

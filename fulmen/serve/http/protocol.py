@@ -17,11 +17,20 @@ MAX_STOPS = 16
 MAX_TOP_LOGPROBS = 20
 MAX_DEPTH = 64
 """Levels of a JSON schema."""
+MAX_COUNT = 2**31 - 1
+"""Of anything in tokens. The engine counts in int64; beyond it one request would end the engine's thread."""
+MAX_MESSAGES = 10_000
+MAX_FIELDS = 256
+"""Fields of an object with known names. Each unknown one would be an error of its own."""
+MAX_METADATA = 16
+MAX_BIASES = 1024
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
-TokenId = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Positive = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+TokenId = Count
 JsonObject = dict[str, Any]
 
 
@@ -38,6 +47,8 @@ class _Body(BaseModel):
     def _refuse(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        if len(data) > MAX_FIELDS:
+            raise ValueError(f"an object of {len(data)} fields; allowed: at most {MAX_FIELDS}")
         for name in cls.unsupported.keys() & data.keys():
             if data[name] is not None and not any(data[name] == value for value in cls.unsupported[name]):
                 raise PydanticCustomError("unsupported", "{param} is not supported", {"param": name})
@@ -75,9 +86,9 @@ class ChatMessage(_Body):
     unsupported = {"audio": (), "refusal": (), "function_call": (), "annotations": ([],)}
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: str | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
     reasoning_content: str | None = None
-    tool_calls: list[CalledTool] | None = None
+    tool_calls: Annotated[list[CalledTool], Field(fail_fast=True)] | None = None
     tool_call_id: str | None = None
     name: str | None = None
     """Of the tool that answers; refused in other turns."""
@@ -197,26 +208,36 @@ class Generation(_Body):
     model: str = Field(max_length=1000)
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    top_k: Count | None = None
     min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
-    logit_bias: Annotated[dict[str, Finite], Field(max_length=1024)] | None = None
+    logit_bias: Annotated[dict[str, Finite], Field(max_length=MAX_BIASES)] | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    min_tokens: Annotated[int, Field(ge=0)] | None = None
-    thinking_budget: Annotated[int, Field(ge=0)] | None = None
-    repetition_window: Annotated[int, Field(ge=1)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS, fail_fast=True)] | None = None
+    max_tokens: Positive | None = None
+    min_tokens: Count | None = None
+    thinking_budget: Count | None = None
+    repetition_window: Positive | None = None
     deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
+    metadata: Annotated[dict[str, str], Field(max_length=MAX_METADATA)] | None = None
     return_token_ids: bool | None = None
     """Adds `rollout` to every choice: token ids, log-probabilities and what else a trainer needs."""
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _few_biases(cls, value: Any) -> Any:
+        return _check_count(value, MAX_BIASES)
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _few_metadata(cls, value: Any) -> Any:
+        return _check_count(value, MAX_METADATA)
 
     @field_validator("logit_bias")
     @classmethod
@@ -255,9 +276,9 @@ class ChatRequest(Generation):
         "safety_identifier": (), "best_of": (1,), "suffix": (), "echo": (False,), "prompt": (),
     }  # fmt: skip
 
-    messages: list[ChatMessage] = Field(min_length=1)
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
+    max_completion_tokens: Positive | None = None
+    tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     """False returns the first call only."""
@@ -308,9 +329,12 @@ class CompletionRequest(Generation):
 
     prompt: (
         str
-        | Annotated[list[TokenId], Field(min_length=1)]
-        | Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES)]
-        | Annotated[list[Annotated[list[TokenId], Field(min_length=1)]], Field(min_length=1, max_length=MAX_CHOICES)]
+        | Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+        | Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True)]
+        | Annotated[
+            list[Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]],
+            Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True),
+        ]
     )
     """Text, texts, the tokens of one prompt, or of several."""
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
@@ -335,6 +359,13 @@ class CompletionRequest(Generation):
 
 def _refuse(param: str, message: str) -> None:
     raise PydanticCustomError("invalid", "{message}", {"param": param, "message": message})
+
+
+def _check_count(value: Any, most: int) -> Any:
+    """Returns an object unchanged unless it has too many entries, each of which could be an error of its own."""
+    if isinstance(value, dict) and len(value) > most:
+        raise ValueError(f"{len(value)} entries; allowed: at most {most}")
+    return value
 
 
 def _check_depth(value: JsonObject | None) -> JsonObject | None:

@@ -18,6 +18,8 @@ from fulmen.types import Delta, Request
 
 T = TypeVar("T")
 
+KEEP_ALIVE_S = 15.0
+"""Silence of a streamed answer after which a comment is sent, so that nothing between takes it for dead."""
 GRACE_S = 5.0
 """How long after its deadline a request is waited for before the engine counts as stuck."""
 
@@ -108,15 +110,20 @@ class EventStream(Response):
     def __init__(self, events: AsyncGenerator[bytes, None], *, on_gone: Callable[[], None]) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._events, self._on_gone = events, on_gone
+        self._events, self._on_gone, self._is_silent = events, on_gone, True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the events."""
 
         async def pump() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for event in self._events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
+            ticker = asyncio.create_task(self._tick(send))
+            try:
+                async for event in self._events:
+                    self._is_silent = False
+                    await send({"type": "http.response.body", "body": event, "more_body": True})
+            finally:
+                await stop_tasks([ticker])
             await send({"type": "http.response.body", "body": b""})
 
         async with aclosing(self._events):
@@ -124,6 +131,14 @@ class EventStream(Response):
                 await _first(pump(), receive, self._on_gone)
             except ClientGoneError:
                 return
+
+    async def _tick(self, send: Send) -> None:
+        """Sends a comment after each stretch in which there was no event."""
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_S)
+            if self._is_silent:
+                await send({"type": "http.response.body", "body": b": waiting\n\n", "more_body": True})
+            self._is_silent = True
 
 
 async def _first(work: Coroutine[Any, Any, T], receive: Receive, on_gone: Callable[[], None]) -> T:

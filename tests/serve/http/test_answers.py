@@ -11,7 +11,7 @@ import pytest
 from fulmen.serve.http import AppSettings
 from fulmen.serve.http.metrics import Histogram
 from tests.serve.http.conftest import ask, make_app
-from tests.serve.http.scripted import SCRIPTS, TOKENIZER, ScriptedWorker, tokens_of
+from tests.serve.http.scripted import SCRIPTS, TOKENIZER, Script, ScriptedWorker, tokens_of
 
 Post = Callable[..., httpx2.Response]
 WEATHER = {"type": "function", "function": {"name": "weather"}}
@@ -123,6 +123,24 @@ def test_plain_completions(worker: ScriptedWorker) -> None:
     chunks = chunks_of(complete(app, prompt="plain", echo=True, stream=True))
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "plain" + texts[0]
     assert complete(app, prompt="a", max_tokens=None).json()["usage"]["completion_tokens"] == 16
+
+
+def test_every_prompt_counts_whatever_it_says(worker: ScriptedWorker) -> None:
+    app = make_app(worker)
+    one = complete(app, prompt="plain", n=2).json()["usage"]["prompt_tokens"]
+    assert complete(app, prompt=["plain", "plain"], n=2).json()["usage"]["prompt_tokens"] == 2 * one
+
+
+def test_silence_is_broken_by_comments(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fulmen.serve.http.streams.KEEP_ALIVE_S", 0.05)
+    worker.script_of = lambda request: Script(text="a b", step_s=0.2)
+    body = {"model": "scripted", "messages": [{"role": "user", "content": "a"}], "stream": True}
+    text = ask(make_app(worker), "POST", "/v1/chat/completions", json=body).text
+    assert text.count(": waiting\n\n") >= 2
+    events = [event for event in text.split("\n\n") if not event.startswith(":")]
+    pieces = [json.loads(event.removeprefix("data: "))["choices"][0]["delta"] for event in events[:-2]]
+    assert "".join(piece.get("content", "") for piece in pieces) == "a b"
+    assert events[-2:] == ["data: [DONE]", ""]
 
 
 @pytest.mark.parametrize(

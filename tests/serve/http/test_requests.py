@@ -6,10 +6,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from fulmen.errors import DataError
 from fulmen.serve.http import AppSettings, GateSettings
 from fulmen.serve.http.errors import ApiError
+from fulmen.serve.http.protocol import ChatRequest, CompletionRequest
 from fulmen.text.chat import encode_prompt
 from fulmen.types import Message, stable_seed
 from tests.serve.http.conftest import ask, make_app
@@ -53,6 +55,9 @@ def error_of(response: httpx2.Response, status: int = 400) -> dict[str, Any]:
         ({"thinking_budget": -1}, "thinking_budget", "greater than or equal to 0"),
         ({"repetition_window": 0}, "repetition_window", "greater than or equal to 1"),
         ({"deadline_s": 0}, "deadline_s", "greater than 0"),
+        *(({name: 2**31}, name, "less than or equal to 2147483647") for name in (
+            "top_k", "min_tokens", "max_tokens", "max_completion_tokens", "thinking_budget", "repetition_window",
+        )),
         ({"top_logprobs": 3}, "top_logprobs", "logprobs is true"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "less than or equal to 20"),
         ({"stop": ["x"] * 17}, "stop", "at most 16"),
@@ -180,6 +185,26 @@ def test_forms_of_other_sites_are_no_requests(worker: ScriptedWorker) -> None:
     assert not worker.requests
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (ChatRequest, {"messages": [0] * 5000}), (ChatRequest, {"messages": [{}] * 5000}),
+        (ChatRequest, {"messages": [{"role": "user", "content": [0] * 5000}]}),
+        (ChatRequest, {f"x{index}": 1 for index in range(5000)}),
+        (ChatRequest, {"metadata": {f"x{index}": 1 for index in range(5000)}}),
+        (ChatRequest, {"logit_bias": {f"x{index}": "a" for index in range(5000)}}),
+        (ChatRequest, {"stop": [0] * 5000}), (ChatRequest, {"tools": [0] * 5000}),
+        (CompletionRequest, {"prompt": [-1] * 5000}), (CompletionRequest, {"prompt": [[-1] * 5000]}),
+        (CompletionRequest, {"prompt": [[-1]] * 5000}), (CompletionRequest, {"prompt": ["a", *[1] * 5000]}),
+    ],
+)  # fmt: skip
+def test_errors_do_not_grow_with_the_body(kind: type[BaseModel], fields: dict[str, Any]) -> None:
+    """A megabyte of wrong entries would otherwise make a million errors, and hold everyone up for seconds."""
+    with pytest.raises(ValidationError) as refused:
+        kind.model_validate({"model": "a", **fields})
+    assert refused.value.error_count() < 10
+
+
 def test_deep_schemas_are_refused(post: Post) -> None:
     schema: dict[str, Any] = {}
     for _ in range(400):
@@ -272,7 +297,9 @@ def test_health_tells_of_draining(worker: ScriptedWorker) -> None:
 
 
 def test_deadlines_and_failures_of_the_engine(post: Post) -> None:
-    assert error_of(post("late"), 504)["code"] == "deadline"
+    for stream in (False, True):
+        assert error_of(post("late", stream=stream), 504)["code"] == "deadline"
+        assert error_of(post("late", stream=stream, n=2), 504)["code"] == "deadline"
     assert error_of(post("broken"), 500)["code"] == "engine"
     assert error_of(post("broken", stream=True), 500)["code"] == "engine"
     choice = post("late but some").json()["choices"][0]
