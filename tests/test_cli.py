@@ -28,7 +28,8 @@ def failure(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "sft", "rl", "eval", "generate", "import", "export", "convert", "hybridise", "flops"]
+    "command",
+    ["demo", "sft", "rl", "eval", "generate", "chat", "serve", "import", "export", "convert", "hybridise", "flops"],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -108,6 +108,7 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     if kind == "json_invalid":
         return ApiError(400, f"the body is not JSON: {context.get('error', '')}", code="invalid_json").response()
     if kind == "extra_forbidden":
+        param = ".".join([*place[: -1 if place and place[-1] == first["loc"][-1] else None], str(first["loc"][-1])])
         return ApiError(400, f"unknown field {param}", param=param, code="unknown_parameter").response()
     if kind == "missing":
         message = f"{param} is missing" if param else "the body is missing; allowed: a JSON object"

@@ -40,10 +40,13 @@ class Script:
     first_s: float = 0.0
     """Before the first token."""
     num_cached: int = 0
+    per_delta: int = 1
+    """Tokens that come at once."""
 
 
 SCRIPTS: dict[str, Script] = {
     "plain": Script(text="Hello there, é🐈 <b>you</b> & all."),
+    "markup": Script(text="<img src=x onerror=alert(1)><b>bold</b>", per_delta=100),
     "think": Script(text=f"{THINK}two and two{END_THINK}It is 4.", num_cached=3),
     "call": Script(text=f"{THINK}look it up{END_THINK}I shall look.\n{CALLS}"),
     "two calls": Script(text=TWO_CALLS),
@@ -79,16 +82,20 @@ def last_user_text(request: Request) -> str:
 
 
 @functools.cache
-def token_deltas(token_ids: tuple[int, ...], num_top: int) -> list[Delta]:
-    """Returns one delta per token, with text as soon as its characters are whole."""
+def token_deltas(token_ids: tuple[int, ...], num_top: int, per_delta: int) -> list[Delta]:
+    """Returns deltas of so many tokens each, with text as soon as its characters are whole."""
     deltas: list[Delta] = []
     stream = TextStream(TOKENIZER)
-    for place, token in enumerate(token_ids):
-        top = [TopLogprob(token_id=token, logprob=-0.5), TopLogprob(token_id=5, logprob=-1.5)]
+    for start in range(0, len(token_ids), per_delta):
+        tokens = token_ids[start : start + per_delta]
+        tops = [
+            (TopLogprob(token_id=token, logprob=-0.5), TopLogprob(token_id=5, logprob=-1.5))[:num_top]
+            for token in tokens
+        ]
         deltas.append(
             Delta(
-                request_id=place, token_ids=(token,), logprobs=(-0.5,), top_logprobs=(tuple(top[:num_top]),),
-                text="" if token == TOKENIZER.end_id else stream.feed([token]),
+                request_id=start, token_ids=tokens, logprobs=(-0.5,) * len(tokens), top_logprobs=tuple(tops),
+                text=stream.feed(token for token in tokens if token != TOKENIZER.end_id),
             )
         )  # fmt: skip
     return deltas
@@ -138,7 +145,7 @@ class ScriptedWorker:
         reason = script.stop_reason if len(tokens) < request.sampling.max_tokens else "length"
         if reason == "stop":
             tokens.append(TOKENIZER.end_id)
-        deltas = token_deltas(tuple(tokens), request.sampling.top_logprobs)
+        deltas = token_deltas(tuple(tokens), request.sampling.top_logprobs, script.per_delta)
         shown = "".join(delta.text for delta in deltas)
         completion = Completion(
             prompt_ids=np.array(request.prompt_ids, dtype=np.int64), token_ids=np.array(tokens, dtype=np.int64),

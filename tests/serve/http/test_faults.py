@@ -169,6 +169,9 @@ async def stream_until_signal(process: "subprocess.Popen[str]", url: str, *texts
         status = 200
         while status == 200:
             status = (await client.post("/v1/chat/completions", json=body_of("plain"))).status_code
+        # Those that come later are told so too, and do not find a closed door.
+        await asyncio.sleep(0.5)
+        assert (await client.get("/health")).status_code == 503
         return await asyncio.gather(*tasks), status
 
 

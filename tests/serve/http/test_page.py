@@ -62,11 +62,11 @@ def shot(page: Page, name: str) -> None:
 
 def test_an_answer_is_shown_as_it_was_written(page: Page) -> None:
     """Markup that a model writes is text."""
-    say(page, "plain")
-    expect(page.locator(".assistant .text")).to_have_text(SCRIPTS["plain"].text)
-    expect(page.locator(".assistant .text b")).to_have_count(0)
+    say(page, "markup")
+    expect(page.locator(".assistant .text")).to_have_text(SCRIPTS["markup"].text)
+    expect(page.locator(".assistant .text *")).to_have_count(0)
     expect(page.locator(".assistant .foot")).to_contain_text("tokens/s")
-    expect(page.locator(".user .text")).to_have_text("plain")
+    expect(page.locator(".user .text")).to_have_text("markup")
 
 
 def test_thinking_is_folded(page: Page) -> None:

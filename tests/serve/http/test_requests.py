@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from fulmen.errors import DataError
 from fulmen.serve.http import AppSettings, GateSettings
+from fulmen.serve.http.errors import ApiError
 from fulmen.serve.http.protocol import ChatRequest, CompletionRequest
 from fulmen.text.chat import encode_prompt
 from fulmen.types import Message, stable_seed
@@ -79,6 +80,8 @@ def error_of(response: httpx2.Response, status: int = 400) -> dict[str, Any]:
         ({"tools": [WEATHER], "response_format": {"type": "json_object"}}, "response_format", "tools"),
         ({"response_format": {"type": "json_schema"}}, "response_format", "json_schema goes with"),
         ({"frobnicate": 1}, "frobnicate", "unknown field"),
+        ({"no name": 1}, "no name", "unknown field no name"),
+        ({"Upper": 1}, "Upper", "unknown field Upper"),
         ({"messages": [{"role": "user", "content": "a", "mood": "bad"}]}, "messages.0.mood", "unknown field"),
         ({"chat_template_kwargs": {"x": 1}}, "chat_template_kwargs.x", "unknown field"),
         *(({name: value}, name, f"{name} is not supported") for name, value in (
@@ -156,6 +159,7 @@ def test_over_long_prompts_name_both_lengths(post: Post) -> None:
         (b"[]", "dictionary"),
         (b"[" * 100_000, "body"),
         (b'{"model": "scripted", "messages": [{"role": "user", "content": "\\ud800"}]}', "surrogates"),
+        (b'{"model": "scripted", "\\ud800": 1, "messages": [{"role": "user", "content": "a"}]}', "unicode"),
         (b'{"model": "\\ud800", "messages": [{"role": "user", "content": "a"}]}', "model"),
         (b'{"model": "scripted", "messages": [{"role": "user", "content": "a"}], "temperature": NaN}', "temperature"),
         (b'{"model": "scripted", "messages": [{"role": "user", "content": "a"}], "top_p": 1e999}', "top_p"),
@@ -166,6 +170,11 @@ def test_bodies_that_are_no_request(worker: ScriptedWorker, content: bytes, says
     headers = {"Content-Type": "application/json"}
     response = ask(make_app(worker), "POST", "/v1/chat/completions", content=content, headers=headers)
     assert says in error_of(response)["message"]
+
+
+def test_errors_can_quote_anything() -> None:
+    assert json.loads(bytes(ApiError(400, "no \ud800 here").response().body))["error"]["message"] == r"no \ud800 here"
+    assert len(ApiError(400, "x" * 10**6).response().body) < 3000
 
 
 def test_forms_of_other_sites_are_no_requests(worker: ScriptedWorker) -> None:
