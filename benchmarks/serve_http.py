@@ -47,13 +47,13 @@ async def _stream(port: int, index: int, max_tokens: int) -> list[float]:
 async def _load(model: Model, tokenizer: Tokenizer, num_streams: int, max_tokens: int) -> dict[str, Any]:
     import uvicorn
 
-    from fulmen.serve.http.app import make_app
+    from fulmen.serve.http.app import AppSettings, create_app
 
     engine = Engine(model, tokenizer, num_slots=num_streams, max_length=1024, records_routes=False)
     worker = Worker(engine)
     worker.start()
     server = uvicorn.Server(
-        uvicorn.Config(make_app(worker, tokenizer, model_name="bench"), port=0, log_level="warning", lifespan="off")
+        uvicorn.Config(create_app(worker, tokenizer, AppSettings(model_name="bench")), port=0, log_level="warning", lifespan="off")
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:
