@@ -38,10 +38,13 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction, driver
 
 from fulmen.kernels import (
+    experts_decode_triton,
     invariant_triton,
     logprob_triton,
     norm_gate_triton,
     ragged_triton,
+    residual_triton,
+    sample_triton,
     swiglu_triton,
 )
 from fulmen.kernels.lightning import step_tiles, tiles
@@ -133,10 +136,13 @@ def shipped_kernels() -> set[str]:
     modules = (
         tiles,
         step_tiles,
+        experts_decode_triton,
         invariant_triton,
         logprob_triton,
         norm_gate_triton,
         ragged_triton,
+        residual_triton,
+        sample_triton,
         slots_triton,
         swiglu_triton,
     )
@@ -252,6 +258,9 @@ def build_others(recorder: Recorder) -> None:
         gate_up = empty(rows, 2 * expert_width)
         swiglu_triton.forward(gate_up, empty(rows))
         swiglu_triton.backward(gate_up, empty(rows), empty(rows, expert_width))
+        recorder.case = f"width {expert_width}, no weights"
+        swiglu_triton.forward(gate_up, None)
+        swiglu_triton.backward(gate_up, None, empty(rows, expert_width))
         recorder.case = f"W{width}, 2 copies"
         ragged_triton.gather_sum(x, ids, 2)
 
@@ -271,6 +280,39 @@ def build_invariant(recorder: Recorder) -> None:
             recorder.case = f"{num_experts} groups, {columns} columns"
             weight = torch.empty(num_experts, columns, width, dtype=BF16)
             invariant_triton.grouped_mm_triton(torch.empty(100, width, dtype=BF16), weight.mT, ends, BF16)
+
+
+def build_decoding(recorder: Recorder) -> None:
+    """Compiles what a decoding step runs beside attention: residuals, experts and the draw."""
+    with recorder.compile_launches():
+        for width, dtype in ((512, BF16), (2048, BF16), (8192, BF16), (8192, torch.float32)):
+            x, weight = torch.empty(8, width, dtype=dtype), torch.empty(width, dtype=dtype)
+            for branch in (None, x):
+                recorder.case = f"W{width}, {str(dtype).removeprefix('torch.')}{', branch' * (branch is not None)}"
+                residual_triton.add_norm_triton(x, branch, weight, 2.0, 1.0, 1e-5)
+        for width, inner, num_experts, per_token in ((512, 352, 32, 2), (2048, 1408, 64, 8), (6144, 9216, 256, 8)):
+            x, weight = torch.empty(64, width, dtype=BF16), torch.empty(num_experts, width, dtype=BF16)
+            # One expert's weights: how many there are is no constant of the products.
+            w13, w2 = torch.empty(1, 2 * inner, width, dtype=BF16), torch.empty(1, width, inner, dtype=BF16)
+            ids, weights = torch.zeros(64, per_token, dtype=torch.int64), torch.empty(64, per_token)
+            for bias in (None, weights.new_empty(num_experts)):
+                recorder.case = f"W{width}, {per_token} of {num_experts}{', sigmoid' * (bias is not None)}"
+                experts_decode_triton.route(
+                    x, weight, bias, per_token=per_token, is_sigmoid=bias is not None, renormalise=True, scale=1.0
+                )
+            recorder.case = f"W{width}, {per_token} of {num_experts}"
+            experts_decode_triton.decode_experts(x, w13, w2, ids, weights, x)
+            experts_decode_triton.sort_pairs(ids, num_experts)
+        ids, reals = torch.zeros(8, dtype=torch.int64), torch.ones(8)
+        for vocab in (1000, 200_064):
+            logits = torch.empty(8, vocab)
+            for is_full in (False, True):
+                recorder.case = f"{vocab} words{', all options' * is_full}"
+                sample_triton.sample_triton(
+                    logits, reals, reals, ids, position_R=ids, top_k_R=ids if is_full else None,
+                    min_p_R=reals if is_full else None, model_logits=logits if is_full else None, num_real=vocab,
+                    barred_R=ids if is_full else None,
+                )  # fmt: skip
 
 
 def build_slots(recorder: Recorder) -> None:
@@ -302,6 +344,7 @@ def build_all() -> list[Row]:
         *((build_steps, (width,)) for width in sorted({width for _, width in TABLE})),
         (build_others, ()),
         (build_invariant, ()),
+        (build_decoding, ()),
         (build_slots, ()),
     ]
     rows: dict[str, Row] = {}
