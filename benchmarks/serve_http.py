@@ -53,7 +53,9 @@ async def _load(model: Model, tokenizer: Tokenizer, num_streams: int, max_tokens
     worker = Worker(engine)
     worker.start()
     server = uvicorn.Server(
-        uvicorn.Config(create_app(worker, tokenizer, AppSettings(model_name="bench")), port=0, log_level="warning", lifespan="off")
+        uvicorn.Config(
+            create_app(worker, tokenizer, AppSettings(model_name="bench")), port=0, log_level="warning", lifespan="off"
+        )
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:

@@ -44,6 +44,8 @@ from fulmen.kernels import (
     norm_gate_triton,
     paged_triton,
     ragged_triton,
+    residual_triton,
+    sample_triton,
     swiglu_triton,
 )
 from fulmen.kernels.lightning import step_tiles, tiles
@@ -142,6 +144,8 @@ def shipped_kernels() -> set[str]:
         norm_gate_triton,
         paged_triton,
         ragged_triton,
+        residual_triton,
+        sample_triton,
         slots_triton,
         swiglu_triton,
     )
@@ -289,6 +293,9 @@ def build_others(recorder: Recorder) -> None:
         gate_up = empty(rows, 2 * expert_width)
         swiglu_triton.forward(gate_up, empty(rows))
         swiglu_triton.backward(gate_up, empty(rows), empty(rows, expert_width))
+        recorder.case = f"width {expert_width}, no weights"
+        swiglu_triton.forward(gate_up, None)
+        swiglu_triton.backward(gate_up, None, empty(rows, expert_width))
         recorder.case = f"W{width}, 2 copies"
         ragged_triton.gather_sum(x, ids, 2)
 
@@ -310,22 +317,37 @@ def build_invariant(recorder: Recorder) -> None:
             invariant_triton.grouped_mm_triton(torch.empty(100, width, dtype=BF16), weight.mT, ends, BF16)
 
 
-def build_experts(recorder: Recorder) -> None:
-    """Compiles the layers of experts for few tokens: a small model, and a large one."""
-    for width, inner, num_experts, per_token in ((1024, 512, 32, 2), (2048, 768, 128, 8), (6144, 9216, 32, 2)):
-        w13, w2 = (torch.empty(num_experts, *shape, dtype=BF16) for shape in ((2 * inner, width), (width, inner)))
-        gate, bias = torch.empty(num_experts, width, dtype=BF16), torch.empty(num_experts)
-        for num_tokens in (1, 64):
-            recorder.case = f"W{width}, {num_experts} experts of {inner}, {num_tokens} tokens"
-            x = torch.empty(num_tokens, width, dtype=BF16)
-            with recorder.compile_launches():
-                for is_sigmoid in (False, True):
-                    ids, weights = experts_decode_triton.route_triton(
-                        x, gate, bias if is_sigmoid else None, per_token=per_token,
-                        is_sigmoid=is_sigmoid, is_renormalised=True, scale=1.0,
-                    )  # fmt: skip
-                for base in (None, x):
-                    experts_decode_triton.decode_mlp_triton(x, w13, w2, ids, weights, base)
+def build_decoding(recorder: Recorder) -> None:
+    """Compiles what a decoding step runs beside attention: residuals, experts and the draw."""
+    with recorder.compile_launches():
+        for width, dtype in ((512, BF16), (2048, BF16), (8192, BF16), (8192, torch.float32)):
+            x, weight = torch.empty(8, width, dtype=dtype), torch.empty(width, dtype=dtype)
+            for branch in (None, x):
+                recorder.case = f"W{width}, {str(dtype).removeprefix('torch.')}{', branch' * (branch is not None)}"
+                residual_triton.add_norm_triton(x, branch, weight, 2.0, 1.0, 1e-5)
+        for width, inner, num_experts, per_token in ((512, 352, 32, 2), (2048, 1408, 64, 8), (6144, 9216, 256, 8)):
+            x, weight = torch.empty(64, width, dtype=BF16), torch.empty(num_experts, width, dtype=BF16)
+            # One expert's weights: how many there are is no constant of the products.
+            w13, w2 = torch.empty(1, 2 * inner, width, dtype=BF16), torch.empty(1, width, inner, dtype=BF16)
+            ids, weights = torch.zeros(64, per_token, dtype=torch.int64), torch.empty(64, per_token)
+            for bias in (None, weights.new_empty(num_experts)):
+                recorder.case = f"W{width}, {per_token} of {num_experts}{', sigmoid' * (bias is not None)}"
+                experts_decode_triton.route(
+                    x, weight, bias, per_token=per_token, is_sigmoid=bias is not None, renormalise=True, scale=1.0
+                )
+            recorder.case = f"W{width}, {per_token} of {num_experts}"
+            experts_decode_triton.decode_experts(x, w13, w2, ids, weights, x)
+            experts_decode_triton.sort_pairs(ids, num_experts)
+        ids, reals = torch.zeros(8, dtype=torch.int64), torch.ones(8)
+        for vocab in (1000, 200_064):
+            logits = torch.empty(8, vocab)
+            for is_full in (False, True):
+                recorder.case = f"{vocab} words{', all options' * is_full}"
+                sample_triton.sample_triton(
+                    logits, reals, reals, ids, position_R=ids, top_k_R=ids if is_full else None,
+                    min_p_R=reals if is_full else None, model_logits=logits if is_full else None, num_real=vocab,
+                    barred_R=ids if is_full else None,
+                )  # fmt: skip
 
 
 def build_slots(recorder: Recorder) -> None:
@@ -357,7 +379,7 @@ def build_all() -> list[Row]:
         *((build_steps, (width,)) for width in sorted({width for _, width in TABLE})),
         (build_others, ()),
         (build_invariant, ()),
-        (build_experts, ()),
+        (build_decoding, ()),
         (build_slots, ()),
     ]
     jobs += [(build_pages, (dtype,)) for dtype in (BF16, torch.float32)]

@@ -7,6 +7,7 @@ expert of it, sorted by expert.
 """
 
 import warnings
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -35,17 +36,13 @@ def expert_mlp(
     """
     _check(x, w13, w2, expert_ids, weights)
     per_token = expert_ids.shape[1]
-    # 16 bits are sorted in a quarter of the passes that 64 take.
-    keys_X = expert_ids.flatten().to(torch.int16 if len(w2) < 1 << 15 else torch.int64)
-    sorted_ids_X, order_X = keys_X.sort(stable=True)
-    places_X = torch.arange(len(order_X), device=order_X.device)
-    inverse_X = torch.empty_like(order_X).index_copy_(0, order_X, places_X)
+    order_X, inverse_X, ends_E = _sort_pairs(expert_ids, len(w2))
     rows_X_D = take_copies(x, order_X, inverse_X, per_token)
     if _can_group(rows_X_D, w2):
         weights_X = permute_rows(weights.flatten(), order_X, inverse_X)
-        products_X_D = _grouped_products(rows_X_D, w13, w2, sorted_ids_X, weights_X)
+        products_X_D = _grouped_products(rows_X_D, w13, w2, ends_E, weights_X)
         return sum_copies(products_X_D, order_X, inverse_X, per_token)
-    by_token = permute_rows(_looped_products(rows_X_D, w13, w2, sorted_ids_X), inverse_X, order_X)
+    by_token = permute_rows(_looped_products(rows_X_D, w13, w2, ends_E), inverse_X, order_X)
     return (by_token.unflatten(0, expert_ids.shape) * weights[..., None].to(x.dtype)).sum(1)
 
 
@@ -54,13 +51,25 @@ def count_tokens(expert_ids: Int[Tensor, "T A"], num_experts: int) -> Int[Tensor
     return (expert_ids[..., None] == torch.arange(num_experts, device=expert_ids.device)).sum((0, 1))
 
 
+def _sort_pairs(expert_ids: Int[Tensor, "T A"], num_experts: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the order of pairs by expert (stable), its inverse, and int32 where each expert's pairs end."""
+    if expert_ids.is_cuda and expert_ids.numel():
+        from fulmen.kernels.experts_decode_triton import sort_pairs
+
+        return sort_pairs(expert_ids, num_experts)
+    sorted_ids_X, order_X = expert_ids.flatten().sort(stable=True)
+    experts_E = torch.arange(num_experts, dtype=sorted_ids_X.dtype, device=sorted_ids_X.device)
+    return order_X, order_X.argsort(), torch.searchsorted(sorted_ids_X, experts_E, right=True, out_int32=True)
+
+
 def _looped_products(
-    rows: Float[Tensor, "X D"], w13: Float[Tensor, "E F2 D"], w2: Float[Tensor, "E D F"], sorted_ids: Int[Tensor, "X"]
+    rows: Float[Tensor, "X D"], w13: Float[Tensor, "E F2 D"], w2: Float[Tensor, "E D F"], ends: Int[Tensor, "E"]
 ) -> Float[Tensor, "X D"]:
     """Returns each row's product with its own expert, one expert after another; the sizes come to the host."""
     outputs = []
-    for expert, own in enumerate(rows.split(torch.bincount(sorted_ids, minlength=w13.shape[0]).tolist())):
-        gate, up = F.linear(own, w13[expert]).chunk(2, dim=-1)
+    borders = [0, *ends.tolist()]
+    for expert, (first, last) in enumerate(pairwise(borders)):
+        gate, up = F.linear(rows[first:last], w13[expert]).chunk(2, dim=-1)
         outputs.append(F.linear(F.silu(gate) * up, w2[expert]))
     return torch.cat(outputs)
 
@@ -69,17 +78,15 @@ def _grouped_products(
     rows: Float[Tensor, "X D"],
     w13: Float[Tensor, "E F2 D"],
     w2: Float[Tensor, "E D F"],
-    sorted_ids: Int[Tensor, "X"],
+    ends: Int[Tensor, "E"],
     weights: Float[Tensor, "X"],
 ) -> Float[Tensor, "X D"]:
     """Returns the same times each row's weight, by one grouped product per layer of the experts.
 
     The groups' ends stay on the device.
     """
-    experts_E = torch.arange(w13.shape[0], dtype=sorted_ids.dtype, device=sorted_ids.device)
-    ends_E = torch.searchsorted(sorted_ids, experts_E, right=True, out_int32=True)
-    gate_up = F.grouped_mm(rows, w13.transpose(-2, -1), offs=ends_E)
-    return F.grouped_mm(weighted_swiglu(gate_up, weights), w2.transpose(-2, -1), offs=ends_E)
+    gate_up = F.grouped_mm(rows, w13.transpose(-2, -1), offs=ends)
+    return F.grouped_mm(weighted_swiglu(gate_up, weights), w2.transpose(-2, -1), offs=ends)
 
 
 def _can_group(rows: Tensor, w2: Tensor) -> bool:

@@ -1,43 +1,29 @@
-"""Mixture of experts for few tokens, in three kernels on CUDA: a decoding step is as fast as its kernels are few.
+"""Routing and experts of a decoding step in four kernels, for few tokens on CUDA where no gradient is asked for.
 
-The router, the experts' first products with what follows them, and their second products with the sum over a token's
-experts (`experts_decode_triton.py`). Nothing is sorted or moved: each expert that any token chose is multiplied with
-all tokens, whose number is small, and what nobody asked for is dropped. Beyond MAX_TOKENS that is waste.
-Leaves out gradients, recorded routes and groups of experts, which keep the general path (`experts.py`).
-Axes: `T` tokens, `D` model width, `E` experts, `F` expert width, `A` experts per token, `P` = T A choices.
+Left out: routers with groups, whose choice stays torch's. Axes: `T` tokens, `D` model width, `E` experts, `F` expert
+width, `A` experts per token.
 """
-
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-MAX_TOKENS = 64
-MAX_EXPERTS = 512
-MAX_PER_TOKEN = 16
+TOKENS_MAX = 64
+"""More tokens than this fill the tiles of a grouped product."""
+PAIRS_MAX = 1024
+"""Tokens times experts of each: every program reads all their ids."""
 
 
-class Choice(NamedTuple):
-    """Experts of each token."""
+def is_decoding(x: Float[Tensor, "T D"], per_token: int, *parameters: Tensor) -> bool:
+    """Returns whether the kernels run here: CUDA, half precision, few tokens, no gradient.
 
-    expert_ids: Tensor
-    """int64 `[T, A]`, most probable first; of equal ones the lower number."""
-    weights: Tensor
-    """float32 `[T, A]`."""
-
-
-def can_decode(x: Float[Tensor, "T D"], w2: Float[Tensor, "E D F"], *, per_token: int) -> bool:
-    """Returns whether the kernels run here: bfloat16 on CUDA, few tokens, no gradient asked for, even widths."""
-    return (
-        x.is_cuda
-        and x.dtype == w2.dtype == torch.bfloat16
-        and 0 < len(x) <= MAX_TOKENS
-        and len(w2) <= MAX_EXPERTS
-        and per_token <= MAX_PER_TOKEN
-        and all(width % 16 == 0 for width in w2.shape[1:])
-        and not torch.is_grad_enabled()
-    )
+    They round otherwise than a grouped product, so callers ask only where results may depend on the number of tokens.
+    """
+    if not x.is_cuda or x.dtype.itemsize != 2 or not 0 < len(x) <= min(TOKENS_MAX, PAIRS_MAX // per_token):
+        return False
+    if any(parameter.dtype != x.dtype for parameter in parameters):
+        return False
+    return not (torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in parameters)))
 
 
 def route(
@@ -47,37 +33,32 @@ def route(
     *,
     per_token: int,
     is_sigmoid: bool,
-    is_renormalised: bool,
+    renormalise: bool,
     scale: float,
-) -> Choice:
-    """Returns the experts of each token: the best by p + bias, weighted by p, a softmax or sigmoid of x W^T.
+) -> tuple[Float[Tensor, "T A"], Int[Tensor, "T A"]]:
+    """Returns the weights in float32 and the experts of each token, the greatest score first, the first of equals.
 
-    Products, sums and p are float32.
-    Cost: the router's weight is read once per token; 2 T D E operations.
+    Scores are softmax or sigmoid of x W^T in float32; the bias moves the choice alone.
     """
-    from fulmen.kernels.experts_decode_triton import route_triton
+    from fulmen.kernels import experts_decode_triton
 
-    return Choice(
-        *route_triton(
-            x, weight, bias, per_token=per_token, is_sigmoid=is_sigmoid, is_renormalised=is_renormalised, scale=scale
-        )
+    return experts_decode_triton.route(
+        x, weight, bias, per_token=per_token, is_sigmoid=is_sigmoid, renormalise=renormalise, scale=scale
     )
 
 
-def decode_mlp(
+def decode_experts(
     x: Float[Tensor, "T D"],
     w13: Float[Tensor, "E F2 D"],
     w2: Float[Tensor, "E D F"],
     expert_ids: Int[Tensor, "T A"],
     weights: Float[Tensor, "T A"],
-    base: Float[Tensor, "T D"] | None = None,
+    shared: Float[Tensor, "T D"] | None = None,
 ) -> Float[Tensor, "T D"]:
-    """Returns base + sum_a weights_a * w2(silu(w1 x) * w3 x); a token's experts must be distinct.
+    """Returns sum_a weights_a * w2(silu(w1 x) * w3 x) of each token's experts in their order, and `shared` added.
 
-    Rounds to x's dtype where `expert_mlp`'s grouped path does: after w13, after weighing, after w2, and after the sum,
-    which is float32. Differs: a token's experts are added in the order of their numbers.
-    Cost: every chosen expert is read once; 6 T D F operations for each of them.
+    Sums are float32; the inner activations are rounded to the dtype of x, and the result once.
     """
-    from fulmen.kernels.experts_decode_triton import decode_mlp_triton
+    from fulmen.kernels import experts_decode_triton
 
-    return decode_mlp_triton(x, w13, w2, expert_ids, weights, base)
+    return experts_decode_triton.decode_experts(x, w13, w2, expert_ids, weights, shared)

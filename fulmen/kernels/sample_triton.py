@@ -17,7 +17,7 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-BLOCK, SEARCH_BLOCK, NUM_WARPS = 4096, 2048, 16
+BLOCK, SEARCH_BLOCK, NUM_WARPS, PER_WARP = 4096, 2048, 16, 256
 NUM_TILES_MAX = 256
 GOLDEN = tl.constexpr(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = tl.constexpr(0xBF58476D1CE4E5B9), tl.constexpr(0x94D049BB133111EB)
@@ -258,6 +258,7 @@ def sample_triton(
         noise_R.stride(0), stride_position, num_real,
         HAS_MODEL=model_logits is not None, HAS_TOP_K=top_k_R is not None, HAS_MIN_P=min_p_R is not None,
         HAS_BARRED=barred_R is not None, HAS_SEED=position_R is not None,
-        NT=max(num_tiles, 2), BV=block, BS=min(block, SEARCH_BLOCK), num_warps=NUM_WARPS,
+        NT=max(num_tiles, 2), BV=block, BS=min(block, SEARCH_BLOCK),
+        num_warps=min(max(block // PER_WARP, 1), NUM_WARPS),
     )  # fmt: skip
     return token_ids, logprob, model_logprob, model_p

@@ -68,10 +68,10 @@ class Block(nn.Module):
         stream, normed = self.close(attended, self.post_attention_layernorm)
         residual = normed if self.is_normed else stream
         if self.has_experts:
-            is_serving = layout.cache is not None
+            has_cache = layout.cache is not None
             output, routing = self.block_sparse_moe(
                 normed, expert_ids, layout.document_T,
-                has_statistics=not is_serving, is_lean=is_serving and not layout.is_invariant,
+                has_statistics=not has_cache, may_decode=has_cache and not layout.is_invariant,
             )  # fmt: skip
         else:
             output, routing = self.mlp(normed), None

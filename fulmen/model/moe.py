@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fulmen.kernels.experts import count_tokens, expert_mlp
-from fulmen.kernels.experts_decode import can_decode, decode_mlp, route
+from fulmen.kernels.experts_decode import decode_experts, is_decoding, route
 from fulmen.model.config import ModelConfig
 from fulmen.model.mixers.lightning import xavier_
 from fulmen.model.mlp import Mlp
@@ -23,13 +23,11 @@ class Routing(NamedTuple):
 
     expert_ids: Tensor
     """int64 `[T, A]`, most probable first."""
-    balance_loss: Tensor | None = None
-    """E * sum_e f_e P_e, with f the share of assignments and P the mean probability; 1 when balanced.
-
-    None, as is the load, where no statistics were asked for.
-    """
-    load_E: Tensor | None = None
-    """int64, tokens that each expert got."""
+    balance_loss: Tensor | None
+    """E * sum_e f_e P_e, with f the share of assignments and P the mean probability; 1 when balanced. None where
+    nobody asked for statistics."""
+    load_E: Tensor | None
+    """int64, tokens that each expert got; None with the other."""
 
 
 class Router(nn.Module):
@@ -63,12 +61,19 @@ class Router(nn.Module):
         document_T: Int[Tensor, "T"] | None = None,
         *,
         has_statistics: bool = True,
+        may_decode: bool = False,
     ) -> tuple[Float[Tensor, "T A"], Routing]:
-        """Returns the weights of each token's experts, and the routing; `has_statistics` says if with balance and load.
+        """Returns the weights of each token's experts, and the routing.
+
+        `has_statistics` asks for load and balance loss; `may_decode` allows kernels for few tokens, which round
+        otherwise.
 
         `expert_ids` replays a recorded choice: near ties may fall differently in two programs, and a discrete
         difference is no rounding error. The weights are computed afresh, so gradients are those of the choice made.
         """
+        is_plain = expert_ids is None and not has_statistics and self.shape.num_groups == 1
+        if may_decode and is_plain and is_decoding(x, self.per_token, self.weight):
+            return self._decode(x)
         dtype = torch.promote_types(x.dtype, torch.float32)
         logits = F.linear(x.to(dtype), self.weight.to(dtype))
         is_sigmoid = self.shape.score == "sigmoid"
@@ -82,31 +87,28 @@ class Router(nn.Module):
         if self.shape.scale != 1.0:
             weights = weights * self.shape.scale
         if not has_statistics:
-            return weights, Routing(expert_ids)
-        return weights, Routing(expert_ids, *self._statistics(scores, expert_ids, document_T))
+            return weights, Routing(expert_ids, None, None)
+        return weights, self._measure(scores, expert_ids, document_T)
 
-    def decode(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T A"], Routing]:
-        """Returns the same without statistics, for what `can_decode` allows: in one kernel unless there are groups."""
-        if self.shape.num_groups > 1:
-            return self.forward(x, None, has_statistics=False)
-        choice = route(
+    def _decode(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T A"], Routing]:
+        """Returns the same in one kernel, without statistics."""
+        weights, expert_ids = route(
             x, self.weight, self.bias, per_token=self.per_token, is_sigmoid=self.shape.score == "sigmoid",
-            is_renormalised=self.shape.renormalise, scale=self.shape.scale,
+            renormalise=self.shape.renormalise, scale=self.shape.scale,
         )  # fmt: skip
-        return choice.weights, Routing(choice.expert_ids)
+        return weights, Routing(expert_ids, None, None)
 
-    def _statistics(
+    def _measure(
         self, scores: Float[Tensor, "T E"], expert_ids: Int[Tensor, "T A"], document_T: Int[Tensor, "T"] | None
-    ) -> tuple[Float[Tensor, ""], Int[Tensor, "E"]]:
-        """Returns the balance loss and the load."""
-        is_sigmoid = self.shape.score == "sigmoid"
-        probabilities = scores / scores.sum(-1, keepdim=True) if is_sigmoid else scores
+    ) -> Routing:
+        """Returns the routing with its load and balance loss."""
+        probabilities = scores / scores.sum(-1, keepdim=True) if self.shape.score == "sigmoid" else scores
         load_E = count_tokens(expert_ids, self.weight.shape[0])
         if self.shape.balance == "batch" or document_T is None:
-            share_E = load_E.to(scores.dtype) / expert_ids.numel()
-            return (share_E * probabilities.mean(0)).sum() * len(load_E), load_E
-        top_ids = scores.topk(self.per_token, dim=-1).indices
-        return sequence_balance(top_ids, probabilities, document_T), load_E
+            balance = (load_E.to(scores.dtype) / expert_ids.numel() * probabilities.mean(0)).sum() * len(load_E)
+        else:
+            balance = sequence_balance(scores.topk(self.per_token, dim=-1).indices, probabilities, document_T)
+        return Routing(expert_ids, balance, load_E)
 
     def _choose(self, scores: Float[Tensor, "T E"]) -> Int[Tensor, "T A"]:
         choice = scores if self.bias is None else scores + self.bias.to(scores.dtype)
@@ -183,16 +185,15 @@ class MoE(nn.Module):
         document_T: Int[Tensor, "T"] | None = None,
         *,
         has_statistics: bool = True,
-        is_lean: bool = False,
+        may_decode: bool = False,
     ) -> tuple[Tensor, Routing]:
-        """Returns the output `[T, D]` and the routing, without balance and load unless `has_statistics`.
-
-        `is_lean`: few tokens may take kernels of their own, which round otherwise than those for many.
-        """
-        if is_lean and expert_ids is None and can_decode(x, self.experts.w2, per_token=self.gate.per_token):
-            weights, routing = self.gate.decode(x)
-            base = self.shared_experts(x) if self.has_shared else None
-            return decode_mlp(x, self.experts.w13, self.experts.w2, routing.expert_ids, weights, base), routing
-        weights, routing = self.gate(x, expert_ids, document_T, has_statistics=has_statistics)
-        output = expert_mlp(x, self.experts.w13, self.experts.w2, routing.expert_ids, weights)
-        return (output + self.shared_experts(x) if self.has_shared else output), routing
+        """Returns the output `[T, D]` and the routing; the last two arguments as in `Router`."""
+        weights, routing = self.gate(
+            x, expert_ids, document_T, has_statistics=has_statistics, may_decode=may_decode
+        )  # fmt: skip
+        shared = self.shared_experts(x) if self.has_shared else None
+        w13, w2 = self.experts.w13, self.experts.w2
+        if may_decode and is_decoding(x, routing.expert_ids.shape[1], w13, w2):
+            return decode_experts(x, w13, w2, routing.expert_ids, weights, shared), routing
+        output = expert_mlp(x, w13, w2, routing.expert_ids, weights)
+        return (output if shared is None else output + shared), routing

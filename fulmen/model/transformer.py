@@ -31,7 +31,7 @@ class Hidden(NamedTuple):
     expert_ids: Tensor
     """int64 `[B, T, L * A]`: experts of each token, layer by layer."""
     balance_loss: Tensor
-    """Mean over expert layers of the router's balance loss; 1 when balanced, 0 without experts or with a cache."""
+    """Mean over expert layers of the router's balance loss; 1 when balanced, 0 without experts. Empty with a cache."""
     loads: Tensor
     """int64 `[L, E]`, tokens that each expert got; rows of MTP modules, if they ran, come last. Empty with a cache."""
     mtp: tuple[Tensor, ...] = ()
@@ -152,8 +152,12 @@ class Model(nn.Module):
         num_main = len(routings)
         ahead, mtp_routings = self._run_mtp(hidden, token_ids.flatten(), layout) if with_mtp else ((), [])
         routings += mtp_routings
-        balances = [routing.balance_loss for routing in routings if routing.balance_loss is not None]
-        loads = [routing.load_E for routing in routings if routing.load_E is not None]
+        # Empty tensors cost a decoding step no kernel.
+        balance, loads = hidden.new_empty(0), token_ids.new_empty(0, 0)
+        if cache is None:
+            losses = [r.balance_loss for r in routings if r.balance_loss is not None]
+            balance = torch.stack(losses).mean() if losses else hidden.new_zeros(())
+            loads = torch.stack([r.load_E for r in routings if r.load_E is not None]) if losses else loads
         return Hidden(
             hidden=normed.unflatten(0, token_ids.shape),
             expert_ids=(
@@ -161,8 +165,8 @@ class Model(nn.Module):
                 if num_main
                 else token_ids.new_empty(token_ids.numel(), 0)
             ).unflatten(0, token_ids.shape),
-            balance_loss=torch.stack(balances).mean() if balances else hidden.new_zeros(()),
-            loads=torch.stack(loads) if loads else token_ids.new_empty(0, 0),
+            balance_loss=balance,
+            loads=loads,
             mtp=tuple(x.unflatten(0, token_ids.shape) for x in ahead),
         )
 
