@@ -52,11 +52,8 @@ async def _load(model: Model, tokenizer: Tokenizer, num_streams: int, max_tokens
     engine = Engine(model, tokenizer, num_slots=num_streams, max_length=1024, records_routes=False)
     worker = Worker(engine)
     worker.start()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(worker, tokenizer, AppSettings(model_name="bench")), port=0, log_level="warning", lifespan="off"
-        )
-    )
+    app = create_app(worker, tokenizer, AppSettings(model_name="bench", max_length=engine.max_length))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

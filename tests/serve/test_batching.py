@@ -51,12 +51,12 @@ def assert_empty(engine: Engine) -> None:
 
 
 def long_requests() -> list[Request]:
-    return [ask(TEXTS[i % 8], seed=i, max_tokens=55 + 8 * (i % 3)) for i in range(5)]
+    return [ask(TEXTS[i % 8], seed=i, max_tokens=100 + 10 * (i % 3)) for i in range(4)]
 
 
 def test_preempted_sequences_come_back_the_same(mode: dict[str, Any]) -> None:
-    """Five sequences of two blocks in four blocks: tokens, routes, counters and noise go on where they were."""
-    engine = make_engine(num_blocks=4, **mode)
+    """Four sequences of three blocks in five blocks: tokens, routes, counters and noise go on where they were."""
+    engine = make_engine(num_blocks=5, **mode)
     for mine, request in zip(engine(long_requests()), long_requests(), strict=True):
         assert_same(mine, complete_alone(request))
     assert engine.stats().preemptions > 0
@@ -114,7 +114,7 @@ def test_a_prefix_hit_at_any_depth_equals_a_cold_run(mode: dict[str, Any], extra
         prompt = (*base[: depth * BLOCK], *TOKENIZER.encode("so it is, " * 20)[:extra])
         request = Request(prompt_ids=prompt, sampling=ask("", max_tokens=6).sampling, seed=depth)
         assert_agrees(engine([request, ask("a", seed=1, max_tokens=4)])[0], complete_alone(request))
-    assert engine.stats().cached_tokens > 5 * BLOCK
+    assert engine.stats().cached_tokens >= 4 * BLOCK
     assert_empty(engine)
 
 
