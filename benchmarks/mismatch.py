@@ -1,13 +1,14 @@
 """How far sampling and training probabilities are apart in bfloat16, with the head in bfloat16, float32 out, float32.
 
-    python -m benchmarks.mismatch FOLDER ...             # one GPU; folders are checkpoints, about a minute each
-    python -m benchmarks.mismatch FOLDER --selftest      # CPU
+    python -m benchmarks.mismatch --train [FOLDER ...]   # one GPU; about a minute each, and one to train
+    python -m benchmarks.mismatch --train --selftest     # CPU
 
 The report's Figure 3: the probability of each sampled token as the engine had it, against that of a full forward pass
 of the learner over the finished completion; Pearson's r before (bfloat16 head on both sides) and after (float32). The
 engine records and the learner replays no routing here: what differs is what would differ in training without replay.
 "invariant" runs both sides with products, attention and lightning attention whose results do not depend on the batch:
-there the largest difference is the claim. Sampling at temperature 1 from each checkpoint's own tasks.
+there the largest difference is the claim. Sampling at temperature 1 from each checkpoint's own tasks. `--train` makes
+a hybrid MoE of 5M parameters (heads of 64, so that the tile kernels run) with the demo's cold start first.
 """
 
 import argparse
@@ -24,9 +25,14 @@ from benchmarks.gpu import hardware, write_result
 from fulmen.envs import Brackets, Countdown, Mixture, Sudoku
 from fulmen.kernels.invariant import batch_invariant
 from fulmen.kernels.logprob import head_logits
-from fulmen.model import Model
-from fulmen.recipes.common import load_checkpoint
+from fulmen.model import Model, ModelConfig
+from fulmen.recipes.common import TASK_NAMES, cold_start_conversation, fresh_model, load_checkpoint, make_mixture
 from fulmen.serve import Engine
+from fulmen.text import Tokenizer
+from fulmen.train import Trainer
+from fulmen.train.muon import Muon
+from fulmen.train.optim import Schedule
+from fulmen.train.sft import cross_entropy, sft_batch
 from fulmen.types import Completion, Message, Request, Sampling
 
 HEADS = ("bf16", "fp32_out", "fp32")
@@ -34,6 +40,11 @@ QUESTIONS = (
     "What is gravity?", "Write a haiku about the sea.", "Explain how a bicycle stays upright.", "List five fruits.",
     "Who was Ada Lovelace?", "Give me a recipe for pancakes.", "Why is the sky blue?", "Tell me a short story.",
 )  # fmt: skip
+HYBRID = ModelConfig(
+    vocab_size=320, hidden_size=256, num_layers=8, num_heads=4, num_kv_heads=2, head_dim=64, intermediate_size=128,
+    num_experts=4, rope_theta=1e4,
+)  # fmt: skip
+LR = 4e-3
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -99,16 +110,40 @@ def compare(name: str, mine: np.ndarray, its: np.ndarray) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def trained_hybrid(device: str, num_steps: int, rows: int) -> tuple[Model, Tokenizer]:
+    """Returns a small hybrid MoE after a cold start on the demo's tasks, trained in float32."""
+    env = make_mixture(TASK_NAMES)
+    model, tokenizer = fresh_model(HYBRID, env, seed=0)
+    trainer = Trainer(
+        model.to(device), Muon(model.named_parameters(), lr=LR), balance_coefficient=0.01,
+        vocab_size=tokenizer.vocab_size,
+    )  # fmt: skip
+    schedule = Schedule(peak=LR, num_steps=num_steps, warmup_steps=20, final_frac=0.1)
+    for step in range(num_steps):
+        conversations = [
+            cold_start_conversation(env, seed=0, index=step * rows + row, direct_frac=0.3) for row in range(rows)
+        ]
+        result = trainer.step(sft_batch(tokenizer, conversations), cross_entropy, lr=schedule.lr(step))
+        if step % 50 == 0 or step == num_steps - 1:
+            print(f"step {step}: loss {result.metrics['loss']:.3f}", flush=True)
+    return model, tokenizer
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--train", action="store_true", help="train a small hybrid first, and measure it too")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--tag", default="mismatch")
     parser.add_argument("--selftest", action="store_true", help="a few tokens on the CPU")
     parser.add_argument("--num", type=int, default=256)
     args = parser.parse_args()
     device, num, max_tokens = ("cpu", 4, 16) if args.selftest else ("cuda", args.num, 256)
     rows: list[dict[str, Any]] = []
-    for folder in args.folders:
-        model, tokenizer = load_checkpoint(folder)
+    sources = [(folder.name, load_checkpoint(folder)) for folder in args.folders]
+    if args.train:
+        sources.insert(0, ("hybrid-moe-5m", trained_hybrid(device, *((2, 4) if args.selftest else (args.steps, 64)))))
+    for name, (model, tokenizer) in sources:
         model = model.to(device, torch.bfloat16)
         asked = requests(num, max_tokens, is_own_dialect=tokenizer.template is None)
         for kind in (*HEADS, "invariant"):
@@ -120,7 +155,7 @@ def main() -> None:
                 engine.release()
                 mine = np.concatenate([c.model_logprobs for c in completions if c.model_logprobs is not None])
                 its = learner_logprobs(model, completions, tokenizer.vocab_size, is_invariant=is_invariant)
-            row = {"model": folder.name, **compare(kind, mine, its)}
+            row = {"model": name, **compare(kind, mine, its)}
             rows.append(row)
             print({key: value for key, value in row.items() if key != "points"}, flush=True)
             if is_invariant:
@@ -134,7 +169,7 @@ def main() -> None:
                 )
                 print("alone = in a batch of 64:", rows[-1]["alone_equal"], flush=True)
                 alone.release()
-    print(write_result("mismatch", {"hardware": hardware(), "rows": rows}))
+    print(write_result(args.tag, {"hardware": hardware(), "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ class _Launched:
 
     pending: Pending
     ledger: Ledger
-    pieces: list[Piece]
-    """What the routes are of; empty for a step."""
+    pieces: "list[tuple[Piece, list[Tracker]]]"
+    """What the routes are of, and whose: the sequence's and its followers'; empty for a step."""
     version: int
 
 
@@ -251,6 +251,7 @@ class Engine:
             raise ConfigError("release() with requests on their way; allowed: after the last one")
         self._collect({})
         self._runner, self._scheduler = None, self._make_scheduler()
+        self._ledger = None
         self._scheduler.version = self._policy_version
 
     def __call__(
@@ -432,7 +433,12 @@ class Engine:
 
     def _note(self, pending: Pending, ledger: Ledger, pieces: list[Piece]) -> None:
         ledger.num_unread += 1
-        launched = _Launched(pending=pending, ledger=ledger, pieces=pieces, version=self._policy_version)
+        # Kept here: who is cancelled in the meantime may still have followers.
+        owned = [
+            (piece, [self._trackers[sequence.request_id] for sequence in (piece.sequence, *piece.followers)])
+            for piece in pieces
+        ]
+        launched = _Launched(pending=pending, ledger=ledger, pieces=owned, version=self._policy_version)
         self._inflight.append(launched)
 
     def _send_masks(self, round_: Round) -> None:
@@ -505,17 +511,11 @@ class Engine:
         if launched.pending.routes is None:
             return
         routes, start = launched.pending.routes.numpy().copy(), 0
-        for piece in launched.pieces:
-            part = routes[start : start + piece.end - piece.start]
+        for piece, (leader, *followers) in launched.pieces:
+            leader.add_routes(routes[start : start + piece.end - piece.start], piece.start)
             start += piece.end - piece.start
-            tracker = self._trackers.get(piece.sequence.request_id)
-            if tracker is None:
-                continue
-            tracker.add_routes(part, piece.start)
-            for follower in piece.followers:
-                own = self._trackers.get(follower.request_id)
-                if own is not None:
-                    own.routes, own.num_routes = list(tracker.routes), tracker.num_routes
+            for follower in followers:
+                follower.routes, follower.num_routes = list(leader.routes), leader.num_routes
 
     def _look(self, tracker: Tracker, code: int, is_bad: bool) -> None:
         """Looks at what was drawn for one request last, and ends it if that is the end."""

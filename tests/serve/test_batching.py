@@ -195,7 +195,7 @@ def test_deltas_add_up_to_the_completion(mode: dict[str, Any]) -> None:
         np.testing.assert_array_equal([x for d in own for x in d.logprobs], completion.model_logprobs)
         ends = completion.stop_reason == "stop"
         shown = completion.token_ids[:-1] if ends else completion.token_ids
-        assert "".join(delta.text for delta in own) == TOKENIZER.decode(shown)
+        assert "".join(delta.text for delta in own) == TOKENIZER.decode(shown.tolist())
 
 
 @pytest.mark.parametrize("num_steps", range(8))
@@ -279,7 +279,7 @@ def test_a_budget_that_is_not_spent_changes_nothing() -> None:
 
 def test_stop_strings_over_token_borders() -> None:
     request = ask("two and two", seed=4, max_tokens=40)
-    text = TOKENIZER.decode(complete_alone(request).token_ids)
+    text = TOKENIZER.decode(complete_alone(request).token_ids.tolist())
     start = next(i for i in range(3, len(text) - 3) if "\ufffd" not in text[i - 2 : i + 4])
     stop = text[start : start + 3]
     bounded = dataclasses.replace(request, sampling=dataclasses.replace(request.sampling, stop=("zzz", stop)))
