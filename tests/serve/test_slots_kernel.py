@@ -7,15 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from fulmen.serve.slots import Count, Drawn, Setting, SlotState, Thinking
+from fulmen.serve.slots import Count, Drawn, Setting, SlotState
 from fulmen.serve.slots_triton import BLOCK, advance_triton
+from fulmen.text.parse import ThinkingMarkers
 
 VOCAB, END = 6, 2
-MARKERS = Thinking(opening=(3, 4), closing=(4, 3, 5), forced=(1, 4, 3, 5))
-BARE = Thinking()
+MARKERS = ThinkingMarkers(opening=(3, 4), closing=(4, 3, 5), forced=(1, 4, 3, 5))
+BARE = ThinkingMarkers()
 
 
-def random_state(thinking: Thinking, num_slots: int, seed: int, device: str = "cpu") -> SlotState:
+def random_state(thinking: ThinkingMarkers, num_slots: int, seed: int, device: str = "cpu") -> SlotState:
     """Returns slots in the middle of anything: matching markers, being forced, near a bound."""
     generator = torch.Generator().manual_seed(seed)
     state = SlotState.allocate(
@@ -67,7 +68,9 @@ CASES = list(product((MARKERS, BARE), (False, True), (4, 3 * BLOCK)))
 @pytest.mark.skipif(torch.cuda.is_available(), reason="runs under the interpreter")
 @pytest.mark.parametrize(("thinking", "has_budget", "num_slots"), CASES)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_kernel_does_what_torch_does(thinking: Thinking, has_budget: bool, num_slots: int, seed: int) -> None:
+def test_the_kernel_does_what_torch_does(
+    thinking: ThinkingMarkers, has_budget: bool, num_slots: int, seed: int
+) -> None:
     expected = random_state(thinking, num_slots, seed)
     found = copy.deepcopy(expected)
     for step in range(4):
@@ -92,7 +95,7 @@ def test_random_states_reach_every_branch() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("thinking", "has_budget", "num_slots"), CASES)
-def test_on_the_gpu_as_well(thinking: Thinking, has_budget: bool, num_slots: int) -> None:
+def test_on_the_gpu_as_well(thinking: ThinkingMarkers, has_budget: bool, num_slots: int) -> None:
     expected, found = (random_state(thinking, num_slots, 0, device) for device in ("cpu", "cuda"))
     for step in range(4):
         inputs = rows(num_slots, step)
