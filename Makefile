@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test slow lint bench clean
 
 help:  ## Print the targets
 	@echo 'make TARGET [PYTHON=python3] [ARGS="..."]'
@@ -21,6 +21,9 @@ demo: .venv/.runtime  ## Run the demonstration (ARGS go to `fulmen demo`)
 
 test: lint  ## Lint, then run the tests (ARGS go to pytest)
 	$(BIN)/python -m pytest $(ARGS)
+
+slow: .venv/.dev  ## Run the tests that take longer: fuzzing of the server, large runs (ARGS go to pytest)
+	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
 
 lint: .venv/.dev  ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check
