@@ -1,6 +1,7 @@
 """A grammar holds for the answer, not for the thinking before it.
 
-Where the model may think, its first token may open thinking; until thinking has ended everything is allowed.
+Where the model may think, its first token may open thinking; until thinking has ended everything is allowed but the
+end of the completion.
 """
 
 from typing import Protocol, runtime_checkable
@@ -26,8 +27,8 @@ class Masker(Protocol):
 class AnswerMasker:
     """The grammar of one completion."""
 
-    def __init__(self, masker: Masker, thinking: ThinkingMarkers) -> None:
-        self._masker, self._thinking = masker, thinking
+    def __init__(self, masker: Masker, thinking: ThinkingMarkers, *, end_id: int) -> None:
+        self._masker, self._thinking, self._end_id = masker, thinking, end_id
         self._is_thinking, self._is_first = thinking.is_open, True
         self._newest: tuple[int, ...] = ()
 
@@ -35,7 +36,10 @@ class AnswerMasker:
         """Returns int32 words, one bit per token that may come next."""
         words = np.array(self._masker.mask(), dtype=np.int32)
         if self._is_thinking or 0 < len(self._newest) < len(self._thinking.opening):
-            return np.full_like(words, -1)
+            words[:] = -1
+            # A completion that ended here would have no answer.
+            words.view(np.uint32)[self._end_id // 32] &= np.uint32(~(1 << self._end_id % 32) & 0xFFFFFFFF)
+            return words
         if self._is_first and self._thinking.opening:
             token = self._thinking.opening[0]
             words.view(np.uint32)[token // 32] |= np.uint32(1 << token % 32)

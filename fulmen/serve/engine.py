@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fulmen.errors import ConfigError, DataError
+from fulmen.errors import ConfigError, DataError, FulmenError
 from fulmen.model import Model
 from fulmen.model.cache import BLOCK, block_bytes, is_aligned_by_default, slot_bytes
 from fulmen.serve.adjust import needs_adjustment
@@ -139,6 +139,8 @@ class Engine:
         self._inflight: deque[_Launched] = deque()
         self._deadlines: dict[int, float] = {}
         self._maskers: dict[int, AnswerMasker] = {}
+        self._broken: list[tuple[Tracker, str]] = []
+        """Requests whose grammar failed in this round."""
         self._ledger: Ledger | None = None
         """Of those who take the steps now."""
         self._epoch = -1
@@ -325,7 +327,10 @@ class Engine:
             return prompt, None
         from fulmen.serve.grammar import make_masker
 
-        return prompt, AnswerMasker(make_masker(self.tokenizer, grammar, self.model.config.vocab_size), self._thinking)
+        return prompt, AnswerMasker(
+            make_masker(self.tokenizer, grammar, self.model.config.vocab_size), self._thinking,
+            end_id=self.tokenizer.end_id,
+        )  # fmt: skip
 
     def _enqueue(self, request: Request, prompt: list[int], masker: AnswerMasker | None, *, has_text: bool) -> Tracker:
         sampling = request.sampling
@@ -362,6 +367,11 @@ class Engine:
             self._collect(touched)
             return list(touched)
         self._launch(round_, touched)
+        while self._broken:
+            tracker, error = self._broken.pop()
+            if not tracker.sequence.is_finished:
+                self._finish(tracker, "error", error)
+                touched[tracker] = None
         self._collect(touched, leave=1 if self._is_overlapped else 0)
         if not self._is_overlapped and not self._is_aligned and any(t.completion is not None for t in touched):
             # Plain states are used in place while the slots in use have no gaps.
@@ -449,7 +459,15 @@ class Engine:
         for piece in round_.pieces:
             drawing += [piece.sequence, *piece.followers] if piece.is_last else []
         masked = [s for s in drawing if s.request_id in self._maskers]
-        self._ready().allow([s.slot for s in masked], [self._maskers[s.request_id].mask() for s in masked])
+        words = []
+        for sequence in masked:
+            try:
+                words.append(self._maskers[sequence.request_id].mask())
+            except FulmenError as error:
+                # What this round draws for it is dropped.
+                words.append(np.full(1, -1, dtype=np.int32))
+                self._broken.append((self._trackers[sequence.request_id], str(error)))
+        self._ready().allow([s.slot for s in masked], words)
 
     def _launch_pieces(self, round_: Round) -> None:
         runner, pieces = self._ready(), round_.pieces
