@@ -63,7 +63,7 @@ def make_hybrid(source: Model, mixers: str, token_ids: Int[Tensor, "B T"]) -> Mo
         if isinstance(mixer, LightningMixer):
             assert isinstance(old.self_attn, SoftmaxMixer), "hybrid_config has checked the source"
             x = old.close(carried, old.input_layernorm).normed
-            target = _inner_output(old.self_attn, x, layout)
+            target = old.self_attn.mix(x, layout)
             _carry_over(old.self_attn, mixer, v_scale=SMALL / float(old.self_attn.v_proj(x).square().mean().sqrt()))
             nn.init.ones_(mixer.norm.weight)
             mixer.norm.weight.copy_(_fit(0.5 * _normed_output(mixer, x, layout), target))
@@ -102,22 +102,9 @@ def _carry_over(old: SoftmaxMixer, new: LightningMixer, *, v_scale: float) -> No
     new.out_proj.weight.copy_(old.o_proj.weight)
 
 
-def _inner_output(mixer: nn.Module, x: Tensor, layout: Layout) -> Tensor:
-    """Returns what a mixer hands its output projection, `[T, C]`."""
-    caught: list[Tensor] = []
-    projection = mixer.o_proj if isinstance(mixer, SoftmaxMixer) else mixer.out_proj
-    assert isinstance(projection, nn.Linear), "both mixers end in a linear layer"
-    handle = projection.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-    try:
-        mixer(x, layout)
-    finally:
-        handle.remove()
-    return caught[0]
-
-
 def _normed_output(mixer: LightningMixer, x: Tensor, layout: Layout) -> Tensor:
     """Returns the normed heads of a mixer whose gate is still one half everywhere."""
-    return 2.0 * _inner_output(mixer, x, layout)
+    return 2.0 * mixer.mix(x, layout)
 
 
 def _fit(basis: Float[Tensor, "T C"], target: Float[Tensor, "T C"]) -> Float[Tensor, "C"]:

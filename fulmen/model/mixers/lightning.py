@@ -61,6 +61,10 @@ class LightningMixer(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
         """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
+        return linear(self.mix(x, layout), self.out_proj.weight)
+
+    def mix(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T C"]:
+        """Returns the normed and gated heads side by side, before the output projection."""
         qkv, gate = self._project(x, layout)
         qkv = qkv.unflatten(-1, (self.num_heads, 3, self.head_dim))
         if layout.cache is not None:
@@ -72,8 +76,7 @@ class LightningMixer(nn.Module):
                 cu_seqlens=layout.cu_seqlens, is_invariant=layout.is_invariant,
             ).output[0]  # fmt: skip
         assert self.norm.eps is not None, "the norm is made with an eps"
-        output = norm_gate(output.flatten(-2), gate, self.norm.weight, eps=self.norm.eps)
-        return linear(output, self.out_proj.weight)
+        return norm_gate(output.flatten(-2), gate, self.norm.weight, eps=self.norm.eps)
 
     def join_weights(self) -> None:
         """Lays the weights of q, k, v and the gate side by side: one product in a decoding step."""

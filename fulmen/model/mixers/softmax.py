@@ -68,11 +68,14 @@ class SoftmaxMixer(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T D"]:
         """Returns the mixed tokens; continues and updates the cache rows of `layout`, if any."""
+        return linear(self.mix(x, layout), self.o_proj.weight, self.o_proj.bias)
+
+    def mix(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T C"]:
+        """Returns the heads' outputs side by side, before the output projection."""
         heads = (-1, self.config.head_dim)
         q, k, v = (part.unflatten(-1, heads) for part in self._project(x, layout))
         attend = self._attend if layout.cache is None else self._continue
-        output = attend(self.q_norm(q), self.k_norm(k), v, layout).flatten(-2)
-        return linear(output, self.o_proj.weight, self.o_proj.bias)
+        return attend(self.q_norm(q), self.k_norm(k), v, layout).flatten(-2)
 
     def join_weights(self) -> None:
         """Lays the weights of q, k and v side by side: one product in a decoding step."""
