@@ -111,4 +111,6 @@ def test_a_fault_of_the_engine_reaches_everybody_who_waits(monkeypatch: pytest.M
             await complete(worker, ask("two"))
 
     asyncio.run(asyncio.wait_for(run(), 20))
+    # Before the hook is put back.
+    worker._thread.join()
     assert worker.is_draining
