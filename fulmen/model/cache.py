@@ -107,14 +107,10 @@ class CachePool:
             if tensor.numel():
                 tensor[:, destination] = tensor[:, source]
 
-    def poison(self, *, slots: Tensor | None = None, blocks: Tensor | None = None) -> None:
-        """Fills slots and blocks with NaN: whoever reads what is not theirs will be seen."""
-        if slots is not None:
-            for tensor in self._slot_tensors():
-                tensor[:, slots] = torch.nan
-        if blocks is not None:
-            for tensor in (self.keys_W_P_J_C_D, self.values_W_P_J_C_V):
-                tensor[:, blocks] = torch.nan
+    def poison(self) -> None:
+        """Fills everything with NaN: whoever reads what was not written will be seen."""
+        for tensor in (*self._slot_tensors(), self.keys_W_P_J_C_D, self.values_W_P_J_C_V):
+            tensor.fill_(torch.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +162,11 @@ class Cache:
     def max_length(self) -> int:
         """Tokens a row can hold."""
         return self.table_R_X.shape[1] * BLOCK
+
+    def clear(self) -> None:
+        """Makes every row one that has seen nothing."""
+        self.pool.clear_slots(self.slots_R)
+        self.lengths_R.zero_()
 
     def rows(self, start: int, stop: int) -> "Cache":
         """Returns rows start..stop-1, in place."""

@@ -82,7 +82,7 @@ def main(args: Args, console: Console) -> None:
 
     def announce() -> None:
         console.print(
-            f"{name} at {url_of(listener)} ({'key needed' if key else 'no key'}); {engine.memory_plan()}",
+            f"{name} at {url_of(listener)} ({'key needed' if key else 'no key'}); {engine.memory.describe()}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
 

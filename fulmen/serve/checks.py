@@ -1,6 +1,8 @@
 """What a request may ask for."""
 
-from fulmen.errors import ConfigError
+from fulmen.errors import ConfigError, DataError
+from fulmen.text.chat import encode_prompt
+from fulmen.text.tokenizer import Tokenizer
 from fulmen.types import Request
 
 COUNT_MAX = 1 << 31
@@ -33,3 +35,27 @@ def check_sampling(request: Request, *, vocab_size: int) -> None:
     ):  # fmt: skip
         if not is_right:
             raise ConfigError(f"{name}={value}; allowed: {allowed}")
+
+
+def check_prompt(request: Request, tokenizer: Tokenizer, *, max_length: int) -> list[int]:
+    """Returns the prompt's tokens.
+
+    Raises: DataError for messages that make no prompt, tokens that do not exist, and more than `max_length` tokens
+    together with the longest completion asked for.
+    """
+    if request.prompt_ids is not None and request.messages:
+        raise DataError("a request has messages and prompt_ids; allowed: one of the two")
+    if request.prompt_ids is None:
+        prompt = encode_prompt(tokenizer, request.messages)
+    else:
+        prompt = [int(token) for token in request.prompt_ids]
+        if not prompt or min(prompt) < 0 or max(prompt) >= tokenizer.vocab_size:
+            raise DataError(
+                f"prompt_ids of {len(prompt)} tokens; allowed: at least one, each from 0 to {tokenizer.vocab_size - 1}"
+            )
+    if len(prompt) + request.sampling.max_tokens > max_length:
+        raise DataError(
+            f"a prompt of {len(prompt)} tokens with max_tokens={request.sampling.max_tokens}; allowed: at most "
+            f"{max_length} together"
+        )
+    return prompt

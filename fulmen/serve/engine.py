@@ -14,50 +14,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fulmen.errors import ConfigError, DataError, FulmenError
+from fulmen.errors import ConfigError, FulmenError
 from fulmen.model import Model
-from fulmen.model.cache import BLOCK, block_bytes, is_aligned_by_default, slot_bytes
-from fulmen.serve.adjust import needs_adjustment
+from fulmen.model.cache import BLOCK
 from fulmen.serve.answer import AnswerMasker
-from fulmen.serve.checks import check_sampling
+from fulmen.serve.checks import check_prompt, check_sampling
+from fulmen.serve.memory import plan_memory
 from fulmen.serve.runner import Features, Pending, Runner
 from fulmen.serve.scheduler import Piece, Round, Scheduler
 from fulmen.serve.scheduler import Sequence as Scheduled
+from fulmen.serve.stats import EngineStats
 from fulmen.serve.stops import REASONS
-from fulmen.serve.tracker import Entry, Ledger, Tracker
-from fulmen.text.chat import encode_prompt
+from fulmen.serve.tracker import Ledger, Tracker, read_entry
 from fulmen.text.parse import thinking_markers
 from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import Tokenizer
 from fulmen.types import Completion, Delta, Request, StopReason
 
-MAX_LENGTH = 131_072
-"""Longest sequence unless told otherwise; the block table grows with it."""
-CPU_CACHE_BYTES = 1 << 30
 LEDGER_ENTRIES = 512
 """Steps after which tokens go to the requests' own lists even if nobody looks."""
 STOP_CODE = 1 + REASONS.index("stop")
-CUDA_CACHE_FRAC = 0.5
-"""Share of the free memory of a CUDA device that the cache takes unless told otherwise."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineStats:
-    """What an engine holds and has done."""
-
-    num_waiting: int
-    num_running: int
-    num_slots: int
-    blocks_used: int
-    blocks_total: int
-    prompt_tokens: int
-    """Prompt tokens of all finished requests."""
-    completion_tokens: int
-    cached_tokens: int
-    """Prompt tokens that did not have to be computed."""
-    preemptions: int
-    snapshots: int
-    snapshot_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,17 +102,19 @@ class Engine:
         self._is_debug = is_debug
         self._dtype: np.dtype[np.floating] = np.dtype("float64" if weight.dtype == torch.float64 else "float32")
         self._has_graphs = is_cuda and model.config.mla is None if has_graphs is None else has_graphs
-        self._is_aligned = (
-            is_aligned_by_default(model.config, weight.dtype, weight.device) if is_aligned is None else is_aligned
-        )
         if is_cuda:
             model.join_weights()
-        self._plan_memory(max_length, cache_bytes)
+        self.memory = plan_memory(
+            model, num_slots=num_slots, max_length=max_length, cache_bytes=cache_bytes,
+            has_prefix_cache=self._has_prefix_cache, is_aligned=is_aligned,
+        )  # fmt: skip
         self._thinking = thinking_markers(tokenizer)
         self._policy_version = 0
         self._next_id = 0
         self._trackers: dict[int, Tracker] = {}
         self._inflight: deque[_Launched] = deque()
+        self._news: dict[Tracker, None] = {}
+        """Requests that something was read of since their last delta."""
         self._deadlines: dict[int, float] = {}
         self._maskers: dict[int, AnswerMasker] = {}
         self._broken: list[tuple[Tracker, str]] = []
@@ -150,35 +128,18 @@ class Engine:
         self._runner: Runner | None = None
         self._scheduler = self._make_scheduler()
 
-    def _plan_memory(self, max_length: int | None, cache_bytes: int | None) -> None:
-        config, weight = self.model.config, self.model.lm_head.weight
-        if cache_bytes is None:
-            is_cuda = weight.device.type == "cuda"
-            cache_bytes = (
-                int(torch.cuda.mem_get_info(weight.device)[0] * CUDA_CACHE_FRAC) if is_cuda else CPU_CACHE_BYTES
-            )
-        self._slot_bytes = slot_bytes(config, weight.dtype, is_aligned=self._is_aligned)
-        size = block_bytes(config, weight.dtype)
-        num_snapshots = 0
-        if self._has_prefix_cache and self._slot_bytes:
-            num_snapshots = min(cache_bytes // 8 // self._slot_bytes, 1024)
-            cache_bytes -= num_snapshots * self._slot_bytes
-        longest = MAX_LENGTH if max_length is None else max_length
-        if longest < 2:
-            raise ConfigError(f"max_length={max_length}; allowed: at least 2")
-        most = self.num_slots * -(-longest // BLOCK)
-        num_blocks = min(cache_bytes // size, most) if size else most
-        if num_blocks < 1:
-            raise ConfigError(f"cache_bytes={cache_bytes}; allowed: at least one block of {size} bytes")
-        self.max_length = min(longest, num_blocks * BLOCK)
-        self._num_blocks, self._num_snapshots = num_blocks, num_snapshots
-
     def _make_scheduler(self) -> Scheduler:
         return Scheduler(
-            num_slots=self.num_slots, num_blocks=self._num_blocks, block=BLOCK, num_snapshots=self._num_snapshots,
-            prefill_tokens=self._prefill_tokens, has_states=self.model.config.num_lightning_layers > 0,
-            is_aligned=self._is_aligned, has_prefix_cache=self._has_prefix_cache,
+            num_slots=self.num_slots, num_blocks=self.memory.num_blocks, block=BLOCK,
+            num_snapshots=self.memory.num_snapshots, prefill_tokens=self._prefill_tokens,
+            has_states=self.model.config.num_lightning_layers > 0, is_aligned=self.memory.is_aligned,
+            has_prefix_cache=self._has_prefix_cache,
         )  # fmt: skip
+
+    @property
+    def max_length(self) -> int:
+        """Most tokens of one request, prompt and completion."""
+        return self.memory.max_length
 
     @property
     def policy_version(self) -> int:
@@ -196,7 +157,7 @@ class Engine:
         Running requests go on with the new weights over keys, values and states of the old ones; each token carries
         its version.
         """
-        self._collect({})
+        self._collect()
         self._policy_version = version
         self._scheduler.forget(version)
 
@@ -216,8 +177,8 @@ class Engine:
 
     @property
     def has_work(self) -> bool:
-        """Whether a request is waiting or running."""
-        return bool(self._trackers)
+        """Whether a request is waiting or running, or has news that nobody was told."""
+        return bool(self._trackers or self._news)
 
     def stats(self) -> EngineStats:
         """Returns what the engine holds and has done."""
@@ -225,24 +186,10 @@ class Engine:
         prompt, completion, cached = self._totals
         return EngineStats(
             num_waiting=len(scheduler.waiting), num_running=len(scheduler.running), num_slots=self.num_slots,
-            blocks_used=scheduler.blocks.num_owned, blocks_total=self._num_blocks, prompt_tokens=prompt,
+            blocks_used=scheduler.blocks.num_owned, blocks_total=self.memory.num_blocks, prompt_tokens=prompt,
             completion_tokens=completion, cached_tokens=cached, preemptions=scheduler.num_preemptions,
-            snapshots=len(scheduler.snapshots), snapshot_bytes=len(scheduler.snapshots) * self._slot_bytes,
+            snapshots=len(scheduler.snapshots), snapshot_bytes=len(scheduler.snapshots) * self.memory.slot_bytes,
         )  # fmt: skip
-
-    def memory_plan(self) -> str:
-        """Returns in a line what memory the engine takes, and for what."""
-        kv = self._num_blocks * block_bytes(self.model.config, self.model.lm_head.weight.dtype)
-        states = (self.num_slots + 1) * self._slot_bytes
-        weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
-        parts = (
-            (weights, "weights"), (kv, f"keys and values of {self._num_blocks * BLOCK:,} tokens"),
-            (states, f"states of {self.num_slots} sequences"),
-            (self._num_snapshots * self._slot_bytes, f"{self._num_snapshots} snapshots"),
-        )  # fmt: skip
-        return ", ".join(f"{size / 2**30:.2f} GiB {what}" for size, what in parts if size) + (
-            f"; at most {self.max_length:,} tokens a sequence"
-        )
 
     def release(self) -> None:
         """Gives the cache's memory back; the next request takes it again.
@@ -251,7 +198,7 @@ class Engine:
         """
         if self.has_work:
             raise ConfigError("release() with requests on their way; allowed: after the last one")
-        self._collect({})
+        self._collect()
         self._runner, self._scheduler = None, self._make_scheduler()
         self._ledger = None
         self._scheduler.version = self._policy_version
@@ -269,12 +216,15 @@ class Engine:
             self._enqueue(request, *parts, has_text=bool(request.sampling.stop))
             for request, parts in zip(requests, prepared, strict=True)
         ]
-        missing = set(trackers)
+        missing = dict.fromkeys(trackers)
         try:
             while missing:
-                for tracker in self._advance():
-                    if tracker in missing and tracker.completion is not None:
-                        missing.remove(tracker)
+                self._advance()
+                # News of other requests wait for `step`.
+                for tracker in [tracker for tracker in self._news if tracker in missing]:
+                    del self._news[tracker]
+                    if tracker.completion is not None:
+                        del missing[tracker]
                         if on_finish is not None:
                             on_finish(len(tracker.completion.token_ids))
         finally:
@@ -294,34 +244,21 @@ class Engine:
 
     def cancel(self, request_id: int) -> None:
         """Drops a request, whatever state it is in; there are no more deltas of it. Unknown ids are ignored."""
-        tracker = self._trackers.pop(request_id, None)
-        self._maskers.pop(request_id, None)
+        tracker = self._trackers.get(request_id)
         if tracker is not None:
-            self._scheduler.finish(tracker.sequence)
+            self._drop(tracker)
+            self._news.pop(tracker, None)
 
     def step(self) -> list[Delta]:
-        """Runs one round; returns what it added to each request, the completion with the last of its deltas."""
-        return [tracker.delta() for tracker in self._advance()]
+        """Runs one round; returns what is new of each request, the completion with the last of its deltas."""
+        self._advance()
+        news, self._news = self._news, {}
+        return [tracker.delta() for tracker in news]
 
     def _prepare(self, request: Request) -> tuple[list[int], AnswerMasker | None]:
         """Returns the prompt's tokens and the grammar, once everything about a request has been checked."""
         check_sampling(request, vocab_size=self.tokenizer.vocab_size)
-        if request.prompt_ids is not None and request.messages:
-            raise DataError("a request has messages and prompt_ids; allowed: one of the two")
-        if request.prompt_ids is None:
-            prompt = encode_prompt(self.tokenizer, request.messages)
-        else:
-            prompt = [int(token) for token in request.prompt_ids]
-            if not prompt or min(prompt) < 0 or max(prompt) >= self.tokenizer.vocab_size:
-                raise DataError(
-                    f"prompt_ids of {len(prompt)} tokens; allowed: at least one, each from 0 to "
-                    f"{self.tokenizer.vocab_size - 1}"
-                )
-        if len(prompt) + request.sampling.max_tokens > self.max_length:
-            raise DataError(
-                f"a prompt of {len(prompt)} tokens with max_tokens={request.sampling.max_tokens}; allowed: at most "
-                f"{self.max_length} together"
-            )
+        prompt = check_prompt(request, self.tokenizer, max_length=self.max_length)
         grammar = request.sampling.grammar
         if grammar is None:
             return prompt, None
@@ -350,56 +287,43 @@ class Engine:
         self._scheduler.add(tracker.sequence)
         return tracker
 
-    def _advance(self) -> list[Tracker]:
-        """Runs one round; returns the requests with news."""
-        touched: dict[Tracker, None] = {}
-        self._stop_late(touched)
-        # A grammar's next mask follows from the token before.
+    def _advance(self) -> None:
+        """Runs one round and reads what has come."""
+        now = time.monotonic()
+        for request_id in [i for i, until in self._deadlines.items() if now > until]:
+            self._finish(self._trackers[request_id], "deadline")
         is_tight = self._scheduler.is_tight
+        # A grammar's next mask follows from the token before.
         if is_tight or self._maskers:
-            self._collect(touched)
+            self._collect()
         if is_tight:
             # Who has to go will come back with all its tokens.
             for tracker in self._trackers.values():
                 tracker.settle()
         round_ = self._scheduler.plan()
         if round_.is_empty:
-            self._collect(touched)
-            return list(touched)
-        self._launch(round_, touched)
+            self._collect()
+            return
+        self._launch(round_)
         while self._broken:
             tracker, error = self._broken.pop()
             if not tracker.sequence.is_finished:
                 self._finish(tracker, "error", error)
-                touched[tracker] = None
-        self._collect(touched, leave=1 if self._is_overlapped else 0)
-        if not self._is_overlapped and not self._is_aligned and any(t.completion is not None for t in touched):
+        self._collect(leave=1 if self._is_overlapped else 0)
+        if not self._is_overlapped and not self.memory.is_aligned:
             # Plain states are used in place while the slots in use have no gaps.
             self._ready().move_slots(self._scheduler.compact())
-        return list(touched)
-
-    def _stop_late(self, touched: dict[Tracker, None]) -> None:
-        """Ends requests whose time is up."""
-        now = time.monotonic()
-        for request_id in [i for i, until in self._deadlines.items() if now > until]:
-            tracker = self._trackers.get(request_id)
-            if tracker is None:
-                del self._deadlines[request_id]
-            else:
-                self._finish(tracker, "deadline")
-                touched[tracker] = None
 
     def _ready(self) -> Runner:
         if self._runner is None:
             self._runner = Runner(
-                self.model, num_slots=self.num_slots, num_snapshots=self._num_snapshots, num_blocks=self._num_blocks,
-                max_length=self.max_length, num_real=self.tokenizer.vocab_size, end_id=self.tokenizer.end_id,
+                self.model, self.memory, num_real=self.tokenizer.vocab_size, end_id=self.tokenizer.end_id,
                 thinking=self._thinking, has_graphs=self._has_graphs, is_invariant=self._is_invariant,
-                has_routes=self._records_routes, is_aligned=self._is_aligned, is_debug=self._is_debug,
+                has_routes=self._records_routes, is_debug=self._is_debug,
             )  # fmt: skip
         return self._runner
 
-    def _launch(self, round_: Round, touched: dict[Tracker, None]) -> None:
+    def _launch(self, round_: Round) -> None:
         runner = self._ready()
         for sequence, slot in round_.preempted:
             self._trackers[sequence.request_id].saved = runner.read_slot(slot)
@@ -409,11 +333,7 @@ class Engine:
             runner.start_slots([sequence.slot for sequence in round_.admitted], rows)
             for tracker in trackers:
                 sequence = tracker.sequence
-                prompt, completion = (
-                    sequence.token_ids[: sequence.num_prompt],
-                    sequence.token_ids[sequence.num_prompt :],
-                )
-                runner.adjust(sequence.slot, tracker.request.sampling, prompt, completion)
+                runner.adjust(sequence.slot, tracker.request.sampling, sequence.token_ids, sequence.num_prompt)
         runner.write_table(round_.table)
         runner.clear_slots(round_.cleared)
         runner.copy_slots(round_.restored)
@@ -429,7 +349,7 @@ class Engine:
             try:
                 self._launch_pieces(round_)
             except torch.OutOfMemoryError as error:
-                self._lighten(round_, error, touched)
+                self._lighten(round_, error)
                 return
         runner.copy_slots(round_.snapshots)
 
@@ -475,11 +395,7 @@ class Engine:
             [piece.sequence.token_ids[piece.start : piece.end] for piece in pieces],
             [piece.sequence.slot for piece in pieces], [piece.start for piece in pieces],
         )  # fmt: skip
-        runner.copy_blocks(round_.forked_blocks)
-        runner.copy_slots(round_.forked_slots)
-        runner.fork(
-            *(list(part) for part in zip(*round_.forked_slots, strict=True)) if round_.forked_slots else ([], [])
-        )
+        runner.fork(round_.forked_slots, round_.forked_blocks)
         drawn, rows = [], []
         for piece, end in zip(pieces, ends, strict=True):
             if piece.is_last:
@@ -492,16 +408,10 @@ class Engine:
             self._note(pending, ledger, pieces)
 
     def _features(self, sequences: Sequence[Scheduled]) -> Features:
-        samplings = [self._trackers[sequence.request_id].request.sampling for sequence in sequences]
-        return Features(
-            has_budget=any(s.thinking_budget is not None for s in samplings),
-            has_adjustments=any(map(needs_adjustment, samplings)),
-            # On CUDA these cost nothing, and fewer graphs are captured.
-            has_cuts=self._is_overlapped or any(s.top_k or s.min_p or s.min_tokens for s in samplings),
-            num_top=max((s.top_logprobs for s in samplings), default=0),
-        )
+        requests = (self._trackers[sequence.request_id].request for sequence in sequences)
+        return Features.of([request.sampling for request in requests], has_graphs=self._has_graphs)
 
-    def _collect(self, touched: dict[Tracker, None], *, leave: int = 0) -> None:
+    def _collect(self, *, leave: int = 0) -> None:
         """Reads the results of all launched passes but the last `leave`."""
         while len(self._inflight) > leave:
             launched = self._inflight.popleft()
@@ -509,18 +419,16 @@ class Engine:
             pending.wait()
             if launched.pieces:
                 self._read_routes(launched)
-            # Copies: what the device writes to is used again.
-            integers, reals = pending.integers.numpy(), pending.reals.numpy().copy()
-            codes = integers[:, 1]
-            is_bad = np.isnan(reals[:, 1])
-            ledger.entries.append(_entry(launched, integers, reals))
+            entry, codes = read_entry(pending, version=launched.version, has_own_routes=not launched.pieces)
+            is_bad = np.isnan(entry.model_logprobs)
+            ledger.entries.append(entry)
             ledger.num_unread -= 1
             rows = range(len(codes)) if ledger.has_watchers else (is_bad | (codes != 0)).nonzero()[0].tolist()
             for row in rows:
                 tracker = ledger.trackers[row]
                 # Drawn after the end was decided, before the host knew.
                 if not tracker.sequence.is_finished:
-                    touched[tracker] = None
+                    self._news[tracker] = None
                     self._look(tracker, int(codes[row]), bool(is_bad[row]))
             ledger.forget(LEDGER_ENTRIES)
 
@@ -556,44 +464,33 @@ class Engine:
             self._finish(tracker, REASONS[code - 1])
 
     def _finish(self, tracker: Tracker, reason: StopReason, error: str = "") -> None:
-        """Ends a request: its slot and blocks are free, its completion is there."""
-        sequence = tracker.sequence
+        """Ends a request: its slot and blocks are free, its completion is there and news."""
         tracker.settle()
-        del self._trackers[sequence.request_id]
-        self._deadlines.pop(sequence.request_id, None)
-        self._maskers.pop(sequence.request_id, None)
-        kept = self._scheduler.finish(sequence)
-        if kept[0]:
-            self._ready().copy_slots([kept])
+        self._drop(tracker)
         if tracker.stream is not None:
             tracker.text += tracker.stream.finish()
         tracker.completion = tracker.complete(
             self.tokenizer, reason, error, version=self._policy_version, dtype=self._dtype
         )
-        self._totals[0] += sequence.num_prompt
+        self._news[tracker] = None
+        self._totals[0] += tracker.sequence.num_prompt
         self._totals[1] += len(tracker.logprobs)
-        self._totals[2] += sequence.num_reused
+        self._totals[2] += tracker.sequence.num_reused
 
-    def _lighten(self, round_: Round, error: Exception, touched: dict[Tracker, None]) -> None:
+    def _drop(self, tracker: Tracker) -> None:
+        """Takes a request out, wherever it is; what it has computed is kept for the next turn of its conversation."""
+        request_id = tracker.sequence.request_id
+        for known in (self._trackers, self._deadlines, self._maskers):
+            known.pop(request_id, None)
+        kept = self._scheduler.finish(tracker.sequence)
+        if kept is not None:
+            self._ready().copy_slots([kept])
+
+    def _lighten(self, round_: Round, error: Exception) -> None:
         """Has pieces that did not fit together computed one by one; one that does not fit alone ends its requests."""
         if self.model.lm_head.weight.is_cuda:
             torch.cuda.empty_cache()
         self._scheduler.retract(round_)
-        if len(round_.pieces) > 1:
-            return
-        for sequence in (round_.pieces[0].sequence, *round_.pieces[0].followers):
-            tracker = self._trackers[sequence.request_id]
-            self._finish(tracker, "error", f"out of memory in the prefill ({error})")
-            touched[tracker] = None
-
-
-def _entry(launched: _Launched, integers: np.ndarray, reals: np.ndarray) -> Entry:
-    """Returns the results of a pass, copied: the device uses their memory again."""
-    pending = launched.pending
-    return Entry(
-        token_ids=integers[:, 0].copy(), is_forced=integers[:, 2] != 0, logprobs=reals[:, 0],
-        model_logprobs=reals[:, 1], version=launched.version,
-        routes=None if launched.pieces or pending.routes is None else pending.routes.numpy().copy(),
-        top_ids=None if pending.top_ids is None else pending.top_ids.numpy().copy(),
-        top_logprobs=None if pending.top_logprobs is None else pending.top_logprobs.numpy().copy(),
-    )  # fmt: skip
+        if len(round_.pieces) == 1:
+            for sequence in (round_.pieces[0].sequence, *round_.pieces[0].followers):
+                self._finish(self._trackers[sequence.request_id], "error", f"out of memory in the prefill ({error})")

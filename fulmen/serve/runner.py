@@ -18,6 +18,7 @@ from fulmen.model.cache import BLOCK, Cache, CachePool
 from fulmen.model.layout import extend_layout, step_layout
 from fulmen.model.transformer import Hidden
 from fulmen.serve.adjust import LogitTables, adjust_logits, needs_adjustment, pack_words
+from fulmen.serve.memory import MemoryPlan
 from fulmen.serve.sampling import sample
 from fulmen.serve.slots import Count, Setting, SlotState
 from fulmen.text.parse import ThinkingMarkers
@@ -39,6 +40,16 @@ class Features:
     """Some row has top_k, min_p or a least number of tokens."""
     num_top: int = 0
     """Most probable tokens to report."""
+
+    @classmethod
+    def of(cls, samplings: Sequence[Sampling], *, has_graphs: bool) -> "Features":
+        """Returns what the rows of a step need. In a graph cuts cost nothing, and fewer graphs are captured."""
+        return cls(
+            has_budget=any(s.thinking_budget is not None for s in samplings),
+            has_adjustments=any(map(needs_adjustment, samplings)),
+            has_cuts=has_graphs or any(s.top_k or s.min_p or s.min_tokens for s in samplings),
+            num_top=max((s.top_logprobs for s in samplings), default=0),
+        )
 
 
 @dataclass(kw_only=True)
@@ -67,35 +78,31 @@ class Runner:
     def __init__(
         self,
         model: Model,
+        memory: MemoryPlan,
         *,
-        num_slots: int,
-        num_snapshots: int,
-        num_blocks: int,
-        max_length: int,
         num_real: int,
         end_id: int,
         thinking: ThinkingMarkers,
         has_graphs: bool,
         is_invariant: bool,
         has_routes: bool,
-        is_aligned: bool,
         is_debug: bool = False,
     ) -> None:
         weight = model.lm_head.weight
         self.model, self.device, self.dtype = model, weight.device, weight.dtype
-        self.num_real, self.num_slots, self.is_invariant = num_real, num_slots, is_invariant
-        self.max_length, self.has_routes = max_length, has_routes and model.config.num_routes > 0
+        self.num_real, self.num_slots, self.is_invariant = num_real, memory.num_slots, is_invariant
+        self.max_length, self.has_routes = memory.max_length, has_routes
         self.route_dtype = torch.int8 if model.config.num_experts <= 128 else torch.int16
         self.pool = CachePool.allocate(
-            model.config, num_slots=num_slots + num_snapshots + 1, num_blocks=num_blocks + 1,
-            dtype=self.dtype, device=self.device, is_aligned=is_aligned,
+            model.config, num_slots=memory.num_slots + memory.num_snapshots + 1, num_blocks=memory.num_blocks + 1,
+            dtype=self.dtype, device=self.device, is_aligned=memory.is_aligned,
         )  # fmt: skip
         if is_debug:
-            blocks = torch.arange(num_blocks + 1, device=self.device)
-            self.pool.poison(slots=torch.arange(num_slots + num_snapshots + 1, device=self.device), blocks=blocks)
-        self.table_S_X = torch.zeros(num_slots + 1, -(-max_length // BLOCK), dtype=torch.int32, device=self.device)
+            self.pool.poison()
+        num_columns = -(-memory.max_length // BLOCK)
+        self.table_S_X = torch.zeros(memory.num_slots + 1, num_columns, dtype=torch.int32, device=self.device)
         self.slots = SlotState.allocate(
-            num_slots=num_slots + 1, dtype=torch.promote_types(self.dtype, torch.float32), device=self.device,
+            num_slots=memory.num_slots + 1, dtype=torch.promote_types(self.dtype, torch.float32), device=self.device,
             end_id=end_id, thinking=thinking,
         )  # fmt: skip
         self.tables: LogitTables | None = None
@@ -109,6 +116,9 @@ class Runner:
         tensor = torch.as_tensor(np.asarray(values)).to(dtype)
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
+    def _columns(self, rows: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
+        return self.upload(np.array(rows, dtype=np.int64).T.copy()).unbind(0)
+
     def start_slots(self, slots: Sequence[int], rows: Sequence[tuple[list[int], list[float]]]) -> None:
         """Writes settings and counters of new sequences."""
         index = self.upload(slots)
@@ -116,7 +126,7 @@ class Runner:
         reals = self.upload([settings for _, settings in rows], self.slots.settings_S_F.dtype)
         self.slots.settings_S_F[index] = reals
 
-    def adjust(self, slot: int, sampling: Sampling, prompt: Sequence[int], completion: Sequence[int]) -> None:
+    def adjust(self, slot: int, sampling: Sampling, token_ids: Sequence[int], num_prompt: int) -> None:
         """Prepares the logit tables of a slot; they are made with the first request that needs them."""
         if self.tables is None:
             if not needs_adjustment(sampling):
@@ -126,7 +136,7 @@ class Runner:
                 dtype=self.slots.settings_S_F.dtype, device=self.device,
             )  # fmt: skip
         if needs_adjustment(sampling):
-            self.tables.start(slot, sampling, prompt, completion)
+            self.tables.start(slot, sampling, token_ids[:num_prompt], token_ids[num_prompt:])
         else:
             self.tables.clear(slot)
 
@@ -145,7 +155,7 @@ class Runner:
     def write_table(self, entries: Sequence[tuple[int, int, int]]) -> None:
         """Writes (slot, column, block) entries of the block table."""
         if entries:
-            slots, columns, blocks = self.upload(np.array(entries, dtype=np.int64).T.copy()).unbind(0)
+            slots, columns, blocks = self._columns(entries)
             self.table_S_X[slots, columns] = blocks.to(torch.int32)
 
     def clear_slots(self, slots: Sequence[int]) -> None:
@@ -156,17 +166,12 @@ class Runner:
     def copy_slots(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Copies states, (destination, source)."""
         if pairs:
-            self.pool.copy_slots(*self.upload(np.array(pairs).T.copy()).unbind(0))
-
-    def copy_blocks(self, pairs: Sequence[tuple[int, int]]) -> None:
-        """Copies blocks, (destination, source)."""
-        if pairs:
-            self.pool.copy_blocks(*self.upload(np.array(pairs).T.copy()).unbind(0))
+            self.pool.copy_slots(*self._columns(pairs))
 
     def move_slots(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Moves everything that is kept by slot, (destination, source)."""
         if pairs:
-            destination, source = self.upload(np.array(pairs).T.copy()).unbind(0)
+            destination, source = self._columns(pairs)
             self.pool.copy_slots(destination, source)
             tables = [] if self.tables is None else list(vars(self.tables).values())
             for tensor in (self.table_S_X, self.slots.counts_S_F, self.slots.settings_S_F, *tables):
@@ -202,11 +207,14 @@ class Runner:
         routes = encoded.expert_ids[0].to(self.route_dtype) if self.has_routes else None
         return self._send(self._draw(logits, slots_R, features), routes)
 
-    def fork(self, followers: Sequence[int], leaders: Sequence[int]) -> None:
-        """Gives slots the length of those they were forked from."""
-        if followers:
-            length = self.slots.counts_S_F[self.upload(leaders), Count.LENGTH]
-            self.slots.counts_S_F[self.upload(followers), Count.LENGTH] = length
+    def fork(self, slots: Sequence[tuple[int, int]], blocks: Sequence[tuple[int, int]]) -> None:
+        """Copies states and lengths of slots, and blocks, (destination, source)."""
+        if blocks:
+            self.pool.copy_blocks(*self._columns(blocks))
+        if slots:
+            destination, source = self._columns(slots)
+            self.pool.copy_slots(destination, source)
+            self.slots.counts_S_F[destination, Count.LENGTH] = self.slots.counts_S_F[source, Count.LENGTH]
 
     @torch.inference_mode()
     def step(self, slots: list[int], features: Features, *, longest: int) -> Pending:

@@ -174,7 +174,7 @@ class Scheduler:
         self._plan_pieces(round_)
         for piece in round_.pieces:
             self._register(piece, round_)
-        if round_.steps and not any(sequence.is_prefilling for sequence in self.running):
+        if round_.steps and not self._is_changed and not any(sequence.is_prefilling for sequence in self.running):
             self._steps = round_.steps
             self._calm = min(
                 min(len(s.blocks) * self.block - s.num_cached, s.max_tokens - s.num_drawn) for s in round_.steps
@@ -361,21 +361,21 @@ class Scheduler:
         leader.followers.append(sequence)
         return True
 
-    def finish(self, sequence: Sequence) -> tuple[int, int]:
-        """Takes a sequence out, wherever it is. Returns (snapshot, slot) if its states are to be kept, else (0, 0)."""
+    def finish(self, sequence: Sequence) -> tuple[int, int] | None:
+        """Takes a sequence out, wherever it is. Returns (snapshot, slot) if its states have to be copied now."""
         self.settle()
         sequence.is_finished = True
         if not sequence.slot:
             self.waiting.remove(sequence)
-            return 0, 0
+            return None
         kept = self._keep(sequence)
         self._take_back(sequence)
         return kept
 
-    def _keep(self, sequence: Sequence) -> tuple[int, int]:
+    def _keep(self, sequence: Sequence) -> tuple[int, int] | None:
         """Makes what a finished sequence has computed findable for the next turn of its conversation."""
         if not self.has_prefix_cache or sequence.is_prefilling or sequence.version != self.version:
-            return 0, 0
+            return None
         # The last token was drawn, not computed.
         num_blocks = (len(sequence.token_ids) - 1) // self.block
         sequence.keys = block_keys(sequence.token_ids, block=self.block, salt=self.version.to_bytes(8, "little"))
@@ -384,9 +384,9 @@ class Scheduler:
         # A step that was launched before the end was known may have moved the states on.
         is_there = self.is_aligned and sequence.num_cached // self.block == num_blocks
         if not (self.has_states and is_there and num_blocks):
-            return 0, 0
+            return None
         snapshot = self.snapshots.add(sequence.keys[num_blocks - 1])
-        return (snapshot, sequence.slot) if snapshot else (0, 0)
+        return (snapshot, sequence.slot) if snapshot else None
 
     def retract(self, round_: Round) -> None:
         """Sends everybody whose piece could not be computed back to the front of the queue.
@@ -406,10 +406,12 @@ class Scheduler:
 
     def compact(self) -> list[tuple[int, int]]:
         """Moves sequences into the lowest slots; returns (destination, source) pairs, to be copied in this order."""
+        moves: list[tuple[int, int]] = []
+        if not self.slots.num_free or self.slots.lowest_free > len(self.running):
+            return moves
         self.settle()
-        moves = []
         for sequence in sorted(self.running, key=lambda s: -s.slot):
-            if not self.slots.num_free or self.slots.lowest_free > sequence.slot:
+            if self.slots.lowest_free > sequence.slot:
                 break
             destination = self.slots.allocate()
             moves.append((destination, sequence.slot))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fulmen.serve.runner import Pending
 from fulmen.serve.scheduler import Sequence
 from fulmen.text.chat import decode_completion
 from fulmen.text.parse import message_of
@@ -30,6 +31,19 @@ class Entry:
     """`[R, LK]`; None where routes are kept by the piece that computed them."""
     top_ids: np.ndarray | None
     top_logprobs: np.ndarray | None
+
+
+def read_entry(pending: Pending, *, version: int, has_own_routes: bool) -> tuple[Entry, np.ndarray]:
+    """Returns what a pass drew, and the codes of why rows end; copies, since the device uses the memory again."""
+    integers, reals = pending.integers.numpy().copy(), pending.reals.numpy().copy()
+    entry = Entry(
+        token_ids=integers[:, 0], is_forced=integers[:, 2] != 0, logprobs=reals[:, 0], model_logprobs=reals[:, 1],
+        version=version,
+        routes=None if pending.routes is None or not has_own_routes else pending.routes.numpy().copy(),
+        top_ids=None if pending.top_ids is None else pending.top_ids.numpy().copy(),
+        top_logprobs=None if pending.top_logprobs is None else pending.top_logprobs.numpy().copy(),
+    )  # fmt: skip
+    return entry, integers[:, 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,8 +204,7 @@ class Tracker:
         if self.forced:
             mask = np.ones(len(tokens), dtype=bool)
             mask[self.forced] = False
-        is_cut = reason == "stop_string" and self.stream is not None
-        text = self.stream.text if is_cut and self.stream is not None else None
+        text = None if self.stream is None or reason != "stop_string" else self.stream.text
         versions = np.array(self.versions, dtype=np.int64)
         first = self.versions[0] if self.versions else version
         return Completion(

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from fulmen.errors import FulmenError
-from fulmen.serve.engine import Engine, EngineStats
+from fulmen.serve.engine import Engine
+from fulmen.serve.stats import EngineStats
 from fulmen.types import Delta, Request
 
 
@@ -124,7 +125,7 @@ class Worker:
     def run(self, action: Callable[[], None]) -> None:
         """Has the engine's thread do something between two steps, such as loading weights; returns when it is done.
 
-        Raises: what the action raises.
+        Raises: what the action raises; Draining when the thread has ended.
         """
         done = threading.Event()
         raised: list[BaseException] = []
@@ -138,7 +139,9 @@ class Worker:
                 done.set()
 
         self._post(act)
-        done.wait()
+        while not done.wait(0.1):
+            if not self._thread.is_alive():
+                raise Draining("the server has stopped; allowed: another server")
         if raised:
             raise raised[0]
 

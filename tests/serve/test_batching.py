@@ -218,6 +218,49 @@ def test_cancelling_at_any_step_frees_everything_and_disturbs_nobody(mode: dict[
     assert_empty(engine)
 
 
+@pytest.mark.parametrize("num_steps", [1, 2, 40, 66, 70])
+def test_what_a_cancelled_request_has_computed_is_whole_or_not_there(mode: dict[str, Any], num_steps: int) -> None:
+    """Its states are kept for the next turn as those of a finished one; a promise of them alone would be read later."""
+    engine = make_engine(num_slots=2, records_routes=False, **mode)
+    prompt = tuple(TOKENIZER.encode("what is 12 + 30? " * 30)[:200])
+    request_id = engine.submit(Request(prompt_ids=prompt, sampling=ask("", max_tokens=200).sampling, seed=1))
+    tokens = [token for _ in range(num_steps) for delta in engine.step() for token in delta.token_ids]
+    engine.cancel(request_id)
+    request = Request(prompt_ids=(*prompt, *tokens, 17, 18), sampling=ask("", max_tokens=8).sampling, seed=2)
+    completion = engine([request])[0]
+    assert_agrees(completion, complete_alone(request))
+    assert not mode["is_aligned"] or num_steps < 2 or completion.num_cached >= 192
+
+
+def test_news_that_come_while_weights_change_reach_their_callers() -> None:
+    """Reading what is on its way may end requests: whoever waits for them must hear of it."""
+    engine = make_engine(is_aligned=True, is_overlapped=True)
+    requests = {
+        engine.submit(ask("two", seed=i, max_tokens=3 + i)): ask("two", seed=i, max_tokens=3 + i) for i in range(3)
+    }
+    deltas: list[Delta] = []
+    for version in range(1, 30):
+        deltas += engine.step()
+        engine.weights_changed(version)
+    deltas += finish(engine)
+    done = {delta.request_id: delta.completion for delta in deltas if delta.completion is not None}
+    assert set(done) == set(requests)
+    for request_id, request in requests.items():
+        assert done[request_id].token_ids.tolist() == complete_alone(request).token_ids.tolist()
+
+
+def test_a_call_leaves_the_news_of_other_requests_alone() -> None:
+    engine = make_engine()
+    other, own = ask("two", seed=1, max_tokens=5), ask("b", seed=2, max_tokens=30)
+    request_id = engine.submit(other)
+    assert_same(engine([own])[0], complete_alone(own))
+    assert engine.has_work
+    (delta,) = finish(engine)
+    assert delta.request_id == request_id
+    assert delta.completion is not None
+    assert_same(delta.completion, complete_alone(other))
+
+
 def test_a_deadline_ends_a_request_with_what_it_has() -> None:
     engine = make_engine()
     engine.submit(ask("two", seed=1, max_tokens=500, deadline_s=0.05))

@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
     def finish(self, sequence: Sequence) -> None:
         self.alive.remove(sequence)
         kept = self.scheduler.finish(sequence)
-        if kept[0]:
+        if kept is not None:
             self.device.keep(*kept)
 
     @rule(token=st.integers(0, 2), ends=st.sampled_from([False, False, False, True]))
@@ -326,3 +326,17 @@ def test_a_slot_cannot_be_given_back_twice() -> None:
     slots.release(slot)
     with pytest.raises(AssertionError, match="slot 1 is free already"):
         slots.release(slot)
+
+
+@pytest.mark.parametrize("length", [1, 5, 8])
+def test_who_has_just_been_prefilled_takes_the_very_next_step(length: int) -> None:
+    """Rounds that only repeat the last one's steps must not be planned past a newcomer."""
+    engine = scheduler(block=64)
+    first, second = sequence([1] * 3, max_tokens=40), sequence([2] * length, max_tokens=40, request_id=1)
+    engine.add(first)
+    for _ in range(3):
+        engine.plan()
+    engine.add(second)
+    prefill = engine.plan()
+    assert [piece.sequence for piece in prefill.pieces] == [second]
+    assert engine.plan().steps == [first, second]

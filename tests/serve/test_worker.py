@@ -114,3 +114,5 @@ def test_a_fault_of_the_engine_reaches_everybody_who_waits(monkeypatch: pytest.M
     # Before the hook is put back.
     worker._thread.join()
     assert worker.is_draining
+    with pytest.raises(Draining):
+        worker.run(lambda: None)

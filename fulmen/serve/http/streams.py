@@ -12,8 +12,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fulmen.serve.engine import EngineStats
 from fulmen.serve.http.errors import ApiError, ClientGoneError
+from fulmen.serve.stats import EngineStats
 from fulmen.types import Delta, Request
 
 T = TypeVar("T")

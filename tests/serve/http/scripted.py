@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fulmen.serve.engine import EngineStats
+from fulmen.serve.stats import EngineStats
 from fulmen.serve.worker import Draining, QueueFull
 from fulmen.text import Tokenizer
 from fulmen.text.stream import TextStream
