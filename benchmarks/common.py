@@ -1,5 +1,6 @@
 """What every benchmark shares: the machine, repeated timing, and the JSON file of results."""
 
+import argparse
 import datetime
 import json
 import os
@@ -55,3 +56,12 @@ def write_result(name: str, content: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}-{os.cpu_count()}cpu-{date}.json"
     path.write_text(json.dumps({"benchmark": name, "date": date, "hardware": hardware(), **content}, indent=1) + "\n")
     return path
+
+
+def read_figure_arguments(description: str) -> tuple[dict[str, Any], Path]:
+    """Returns a result and where its picture goes, both named on the command line; `description` is the help."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("picture", type=Path)
+    args = parser.parse_args()
+    return json.loads(args.result.read_text()), args.picture

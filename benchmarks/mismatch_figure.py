@@ -3,12 +3,12 @@
 python -m benchmarks.mismatch_figure benchmarks/results/mismatch_h100_DATE.json docs/mismatch.png
 """
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+
+from benchmarks.common import read_figure_arguments
 
 TITLES = {"bf16": "bfloat16 head", "fp32_out": "float32 out of the head", "invariant": "batch-invariant"}
 
@@ -33,13 +33,6 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("result", type=Path)
-    parser.add_argument("picture", type=Path)
-    args = parser.parse_args()
-    draw(json.loads(args.result.read_text())["rows"], args.picture)
-
-
 if __name__ == "__main__":
-    main()
+    content, picture = read_figure_arguments(str(__doc__))
+    draw(content["rows"], picture)

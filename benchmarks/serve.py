@@ -150,16 +150,17 @@ def decode_rate(model: Model, tokenizer: Tokenizer, batch: int, device: str, **o
     for _ in range(3):
         engine.step()
     synchronize(device)
-    start, ended = time.perf_counter(), 0
+    start, first, ended = time.perf_counter(), engine.stats().drawn_tokens, 0
     for _ in range(timed):
         ended += len(engine.step())
     synchronize(device)
-    elapsed = time.perf_counter() - start
+    elapsed, drawn_tokens = time.perf_counter() - start, engine.stats().drawn_tokens - first
     assert not ended, "a sequence ended while the batch was to be whole"
+    assert drawn_tokens == batch * timed, "a sequence waited while the batch was to be whole"
     while engine.has_work:
         engine.step()
     engine.release()
-    return batch * timed / elapsed
+    return drawn_tokens / elapsed
 
 
 def rollout_rate(model: Model, tokenizer: Tokenizer, device: str) -> float:

@@ -40,6 +40,7 @@ from triton.runtime import JITFunction, driver
 from fulmen.kernels import (
     experts_decode_triton,
     invariant_triton,
+    linear_triton,
     logprob_triton,
     norm_gate_triton,
     paged_triton,
@@ -140,6 +141,7 @@ def shipped_kernels() -> set[str]:
         step_tiles,
         experts_decode_triton,
         invariant_triton,
+        linear_triton,
         logprob_triton,
         norm_gate_triton,
         paged_triton,
@@ -338,6 +340,12 @@ def build_decoding(recorder: Recorder) -> None:
             recorder.case = f"W{width}, {per_token} of {num_experts}"
             experts_decode_triton.decode_experts(x, w13, w2, ids, weights, x)
             experts_decode_triton.sort_pairs(ids, num_experts)
+        for width, outputs in ((576, 960), (2048, 768), (5632, 2048), (6144, 24_576)):
+            for num_tokens in (1, 4):
+                recorder.case = f"{num_tokens} x {width} -> {outputs}"
+                linear_triton.linear_triton(
+                    torch.empty(num_tokens, width, dtype=BF16), torch.empty(outputs, width, dtype=BF16)
+                )
         ids, reals = torch.zeros(8, dtype=torch.int64), torch.ones(8)
         for vocab in (1000, 200_064):
             logits = torch.empty(8, vocab)

@@ -11,7 +11,7 @@ from typing import no_type_check
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 BM, BN, BK = 16, 16, 256
@@ -59,6 +59,15 @@ def route_kernel(
 
 @triton.jit
 @no_type_check
+def own_pairs(expert_ids, i_e, num_pairs, X: tl.constexpr):
+    """The places of one expert's pairs among its own, which pairs are its own, and how many."""
+    o_x = tl.arange(0, X)
+    b_own = tl.load(expert_ids + o_x, mask=o_x < num_pairs, other=-1).to(tl.int32) == i_e
+    return tl.cumsum(b_own.to(tl.int32), axis=0) - 1, b_own, tl.sum(b_own.to(tl.int32), axis=0)
+
+
+@triton.jit
+@no_type_check
 def find_pairs(b_rank, b_own, first, X: tl.constexpr, BM: tl.constexpr):
     """The pairs of one expert from its `first` on, and whether they exist."""
     o_m = first + tl.arange(0, BM)
@@ -75,10 +84,7 @@ def gate_up_kernel(
 ):  # fmt: skip
     """BN columns of weight * silu(w1 x) * w3 x, for all pairs of one expert."""
     i_e = tl.program_id(0) // num_blocks
-    o_x = tl.arange(0, X)
-    b_own = tl.load(expert_ids + o_x, mask=o_x < num_pairs, other=-1).to(tl.int32) == i_e
-    num_own = tl.sum(b_own.to(tl.int32), axis=0)
-    b_rank = tl.cumsum(b_own.to(tl.int32), axis=0) - 1
+    b_rank, b_own, num_own = own_pairs(expert_ids, i_e, num_pairs, X)
     o_n = (tl.program_id(0) % num_blocks) * BN + tl.arange(0, BN)
     o_k = tl.arange(0, BK)
     m_n = o_n < inner
@@ -110,10 +116,7 @@ def down_kernel(
 ):  # fmt: skip
     """BN columns of w2 h in float32, for all pairs of one expert."""
     i_e = tl.program_id(0) // num_blocks
-    o_x = tl.arange(0, X)
-    b_own = tl.load(expert_ids + o_x, mask=o_x < num_pairs, other=-1).to(tl.int32) == i_e
-    num_own = tl.sum(b_own.to(tl.int32), axis=0)
-    b_rank = tl.cumsum(b_own.to(tl.int32), axis=0) - 1
+    b_rank, b_own, num_own = own_pairs(expert_ids, i_e, num_pairs, X)
     o_n = (tl.program_id(0) % num_blocks) * BN + tl.arange(0, BN)
     o_k = tl.arange(0, BK)
     m_n = o_n < width
@@ -177,15 +180,8 @@ def sort_kernel(expert_ids, order, inverse, ends, num_pairs, num_experts, BLOCK:
 
 
 def route(
-    x: Float[Tensor, "T D"],
-    weight: Float[Tensor, "E D"],
-    bias: Float[Tensor, "E"] | None,
-    *,
-    per_token: int,
-    is_sigmoid: bool,
-    renormalise: bool,
-    scale: float,
-) -> tuple[Float[Tensor, "T A"], Int[Tensor, "T A"]]:
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, per_token: int, is_sigmoid: bool, renormalise: bool, scale: float
+) -> tuple[Tensor, Tensor]:
     """Returns the weights in float32 and the experts of each token; on CPU tensors only under the interpreter."""
     (num_tokens, width), num_experts = x.shape, len(weight)
     x = x if x.stride(1) == 1 else x.contiguous()
@@ -203,13 +199,8 @@ def route(
 
 
 def decode_experts(
-    x: Float[Tensor, "T D"],
-    w13: Float[Tensor, "E F2 D"],
-    w2: Float[Tensor, "E D F"],
-    expert_ids: Int[Tensor, "T A"],
-    weights: Float[Tensor, "T A"],
-    shared: Float[Tensor, "T D"] | None,
-) -> Float[Tensor, "T D"]:
+    x: Tensor, w13: Tensor, w2: Tensor, expert_ids: Tensor, weights: Tensor, shared: Tensor | None
+) -> Tensor:
     """Returns the experts' weighted sum, and `shared` added; on CPU tensors only under the interpreter."""
     num_experts, width, inner = w2.shape
     num_tokens, per_token = expert_ids.shape

@@ -274,13 +274,7 @@ def combine_kernel(
     tl.store(p_o + i_row * V + o_v, b_o.to(p_o.dtype.element_ty), mask=o_v < V)
 
 
-def write_pages_triton(
-    k: Float[Tensor, "T J D"],
-    v: Float[Tensor, "T J V"],
-    keys: Float[Tensor, "P J C D"],
-    values: Float[Tensor, "P J C V"],
-    cells_T: Int[Tensor, "T"],
-) -> None:
+def write_pages_triton(k: Tensor, v: Tensor, keys: Tensor, values: Tensor, cells_T: Tensor) -> None:
     """Runs write_pages; on CPU tensors only under Triton's interpreter."""
     num_tokens, num_heads, width = k.shape
     if not num_tokens:
@@ -295,17 +289,9 @@ def write_pages_triton(
 
 
 def rope_write_triton(
-    q: Float[Tensor, "T H D"],
-    k: Float[Tensor, "T J D"],
-    v: Float[Tensor, "T J V"],
-    positions_T: Int[Tensor, "T"],
-    cells_T: Int[Tensor, "T"],
-    inverse_frequencies: Float[Tensor, "R2"],
-    keys: Float[Tensor, "P J C D"],
-    values: Float[Tensor, "P J C V"],
-    *,
-    amplitude: float,
-) -> Float[Tensor, "T H D"]:
+    q: Tensor, k: Tensor, v: Tensor, positions_T: Tensor, cells_T: Tensor, inverse_frequencies: Tensor, keys: Tensor,
+    values: Tensor, *, amplitude: float,
+) -> Tensor:  # fmt: skip
     """Runs rope_write; on CPU tensors only under Triton's interpreter."""
     num_tokens, num_heads, width = q.shape
     rotated = torch.empty(q.shape, dtype=q.dtype, device=q.device)

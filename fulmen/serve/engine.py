@@ -187,8 +187,9 @@ class Engine:
         return EngineStats(
             num_waiting=len(scheduler.waiting), num_running=len(scheduler.running), num_slots=self.num_slots,
             blocks_used=scheduler.blocks.num_owned, blocks_total=self.memory.num_blocks, prompt_tokens=prompt,
-            completion_tokens=completion, cached_tokens=cached, preemptions=scheduler.num_preemptions,
-            snapshots=len(scheduler.snapshots), snapshot_bytes=len(scheduler.snapshots) * self.memory.slot_bytes,
+            completion_tokens=completion, drawn_tokens=scheduler.num_drawn, cached_tokens=cached,
+            preemptions=scheduler.num_preemptions, snapshots=len(scheduler.snapshots),
+            snapshot_bytes=len(scheduler.snapshots) * self.memory.slot_bytes,
         )  # fmt: skip
 
     def release(self) -> None:

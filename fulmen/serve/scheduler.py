@@ -123,6 +123,8 @@ class Scheduler:
         self.running: list[Sequence] = []
         """With a slot, oldest first."""
         self.num_preemptions = 0
+        self.num_drawn = 0
+        """Tokens that all rounds so far draw."""
         self.is_careful = False
         """Whether one piece at a time is computed: several together did not fit."""
         self.epoch = 0
@@ -167,6 +169,7 @@ class Scheduler:
         if self._calm and not (self.waiting and self.slots.num_free):
             self._calm -= 1
             self._lag += 1
+            self.num_drawn += len(self._steps)
             return Round(steps=self._steps, lag=self._lag)
         self.settle()
         round_ = Round()
@@ -174,6 +177,7 @@ class Scheduler:
         self._plan_pieces(round_)
         for piece in round_.pieces:
             self._register(piece, round_)
+        self.num_drawn += len(round_.steps) + sum(1 + len(p.followers) for p in round_.pieces if p.is_last)
         if round_.steps and not self._is_changed and not any(sequence.is_prefilling for sequence in self.running):
             self._steps = round_.steps
             self._calm = min(

@@ -15,6 +15,9 @@ class EngineStats:
     prompt_tokens: int
     """Prompt tokens of all finished requests."""
     completion_tokens: int
+    """Of all finished requests."""
+    drawn_tokens: int
+    """Completion tokens of running requests too, as launched."""
     cached_tokens: int
     """Prompt tokens that did not have to be computed."""
     preemptions: int

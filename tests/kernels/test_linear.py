@@ -1,5 +1,7 @@
 """Linear layers of few rows, and weights side by side."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,9 @@ from torch import nn
 
 from fulmen.kernels.linear import join, joined, linear
 from fulmen.kernels.linear_triton import linear_triton
-from tests.kernels.test_paged import draw
+from fulmen.model import Cache, Model, ModelConfig
+from fulmen.model.checkpoint import load_model, save_model
+from tests.kernels.reference import draw
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 4])
@@ -55,3 +59,23 @@ def test_layers_with_a_bias_are_left_alone() -> None:
     layers = [nn.Linear(6, 4), nn.Linear(6, 2)]
     join(*layers)
     assert joined(*layers) is None
+
+
+@torch.no_grad()
+def test_a_model_with_joined_weights_decodes_saves_and_loads_as_before(tmp_path: Path) -> None:
+    config = ModelConfig(
+        vocab_size=64, hidden_size=32, num_layers=3, num_heads=2, num_kv_heads=1, head_dim=16, intermediate_size=16,
+        num_experts=4, mixers="LLS",
+    )  # fmt: skip
+    model, tokens = Model(config, seed=1).double(), torch.arange(30)[None] % 64
+    expected, before = model(tokens).logits, {name: t.clone() for name, t in model.state_dict().items()}
+    model.join_weights()
+    mixers = [block.self_attn for block in model.blocks()]
+    assert joined(mixers[0].qkv_proj, mixers[0].output_gate) is not None
+    assert joined(mixers[2].q_proj, mixers[2].k_proj, mixers[2].v_proj) is not None
+    cache = Cache.allocate(config, num_rows=1, max_length=30, dtype=torch.float64)
+    found = torch.cat([model(tokens[:, place : place + 1], cache=cache).logits for place in range(30)], dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    save_model(model, tmp_path / "saved")
+    again = load_model(tmp_path / "saved", dtype=torch.float64).state_dict()
+    assert all(torch.equal(again[name], before[name].to(again[name].dtype)) for name in before)

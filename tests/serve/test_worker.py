@@ -52,6 +52,27 @@ def test_closing_a_stream_cancels_its_request(worker: Worker) -> None:
     assert worker.stats().blocks_used == 0
 
 
+def test_closing_a_stream_takes_its_request_out_of_the_queue(worker: Worker) -> None:
+    """One that waits gets no news by which it could be noticed that nobody listens."""
+
+    async def run() -> None:
+        running = [worker.stream(ask("two", seed=i, max_tokens=1900)) for i in range(2)]
+        for stream in running:
+            await anext(stream)
+        waiting = asyncio.create_task(anext(worker.stream(ask("b", max_tokens=5))))  # type: ignore[arg-type]
+        while worker.stats().num_waiting == 0:
+            await asyncio.sleep(0.002)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        while worker.stats().num_waiting:
+            await asyncio.sleep(0.002)
+        assert worker.stats().num_running == 2
+        for stream in running:
+            await stream.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
 def test_a_full_queue_refuses_at_once_and_a_bad_request_says_why(worker: Worker) -> None:
     async def run() -> None:
         streams = [worker.stream(ask("two", seed=i, max_tokens=1500)) for i in range(4)]

@@ -162,7 +162,8 @@ class ScriptedWorker:
         """Returns numbers that tell the fields apart."""
         return EngineStats(
             num_waiting=0, num_running=self.num_open, num_slots=8, blocks_used=self.num_open, blocks_total=64,
-            prompt_tokens=10, completion_tokens=20, cached_tokens=3, preemptions=1, snapshots=2, snapshot_bytes=512,
+            prompt_tokens=10, completion_tokens=20, drawn_tokens=25, cached_tokens=3, preemptions=1, snapshots=2,
+            snapshot_bytes=512,
         )  # fmt: skip
 
     async def drain(self, timeout_s: float) -> bool:
