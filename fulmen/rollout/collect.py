@@ -110,7 +110,7 @@ def sample_groups(
     for position, task in enumerate(tasks):
         own = completions[position * group_size : (position + 1) * group_size]
         rollouts = tuple(
-            Rollout(task=task, completion=c, score=env.score(task, c.message.content, stop_reason=c.stop_reason))
+            Rollout(task=task, completion=c, score=env.check(task, c.message.content, stop_reason=c.stop_reason))
             for c in own
         )
         groups.append(RolloutGroup(task=task, rollouts=rollouts))

@@ -75,43 +75,43 @@ def make(env: Env, num: int, *, split: Split = "train", seed: int = 0) -> list[T
 @pytest.mark.parametrize("split", SPLITS)
 def test_gold_and_worked_solutions_score_one(env: Env, split: Split) -> None:
     for index, task in enumerate(make(env, 200, split=split)):
-        assert env.score(task, task.gold).value == 1.0
+        assert env.check(task, task.gold).value == 1.0
         message = env.worked_solution(task, random.Random(index))
         assert message.role == "assistant"
         assert message.thinking == message.thinking.strip() != ""
-        score = env.score(task, message)
+        score = env.check(task, message)
         assert (score.value, score.status) == (1.0, "ok")
 
 
 def test_empty_and_garbage_score_zero(env: Env) -> None:
     for task in make(env, 20):
         for text in ("", " ", "\n", "$$", r"\boxed{}", ".", "I do not know", "yes", task.prompt[0].content, "()", "0"):
-            assert env.score(task, text).value == 0.0, text
-        assert env.score(task, "").status == "policy_error"
-        assert env.score(task, Message(role="assistant", content="", thinking=task.gold)).value == 0.0
+            assert env.check(task, text).value == 0.0, text
+        assert env.check(task, "").status == "policy_error"
+        assert env.check(task, Message(role="assistant", content="", thinking=task.gold)).value == 0.0
 
 
 def test_listing_or_repeating_answers_scores_zero(env: Env) -> None:
     first, *others = make(env, 8)
     golds = [first.gold, *(task.gold for task in others if task.env == first.env)]
     for text in (first.gold * 2, f"{first.gold} {first.gold}", " or ".join(golds), f"The answer is {first.gold}"):
-        assert env.score(first, text).value == 0.0, text
+        assert env.check(first, text).value == 0.0, text
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_wrappers_change_nothing(env: Env, wrapper: str) -> None:
     for task in make(env, 40):
-        assert env.score(task, WRAPPERS[wrapper](task.gold)).value == 1.0, WRAPPERS[wrapper](task.gold)
+        assert env.check(task, WRAPPERS[wrapper](task.gold)).value == 1.0, WRAPPERS[wrapper](task.gold)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(text=st.one_of(st.text(), st.text(alphabet="0123456789+-*/()[]{}<>_ \n$\\boxed.")))
 def test_arbitrary_text_never_raises_nor_scores(env: Env, text: str) -> None:
     for task in make(env, 3):
-        score = env.score(task, text)
+        score = env.check(task, text)
         assert score.value in (0.0, 1.0)
         assert score.status in ("ok", "policy_error")
-        assert env.score(task, Message(role="assistant", content=text)) == score
+        assert env.check(task, Message(role="assistant", content=text)) == score
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -121,14 +121,14 @@ def test_a_deleted_character_never_scores_one(env: Env, data: st.DataObject) -> 
     at = data.draw(st.integers(0, len(task.gold) - 1))
     # Only a separator or a pair of needless parentheses could be spared, and one character is no pair.
     if task.gold[at] not in "/ ":
-        assert env.score(task, task.gold[:at] + task.gold[at + 1 :]).value == 0.0
+        assert env.check(task, task.gold[:at] + task.gold[at + 1 :]).value == 0.0
 
 
 def test_cut_off_completions_are_named_and_score_zero(env: Env) -> None:
     task = make(env, 1)[0]
-    truncated = env.score(task, task.gold, stop_reason="length")
+    truncated = env.check(task, task.gold, stop_reason="length")
     assert (truncated.value, truncated.status) == (0.0, "truncated")
-    repetition = env.score(task, task.gold, stop_reason="repetition")
+    repetition = env.check(task, task.gold, stop_reason="repetition")
     assert (repetition.value, repetition.status) == (0.0, "repetition")
 
 
@@ -159,7 +159,7 @@ def test_tasks_survive_json(env: Env) -> None:
     for task in make(env, 30):
         copy = Task.from_json(json.loads(dump(task)))
         assert copy == task
-        assert env.score(copy, copy.gold).value == 1.0
+        assert env.check(copy, copy.gold).value == 1.0
         assert env.worked_solution(copy, random.Random(0)) == env.worked_solution(task, random.Random(0))
     assert make(env, 1)[0].task_id.endswith("-train-0-0")
 
@@ -170,8 +170,8 @@ def test_payloads_have_no_effect_and_are_fast(env: Env, tmp_path: Path) -> None:
     start = time.process_time()
     for payload in PAYLOADS:
         text = payload.format(path=str(target), raw=target) if "{" in payload else payload
-        assert env.score(task, text).value == 0.0
-        assert env.score(task, f"{task.gold} or {text}").value == 0.0
+        assert env.check(task, text).value == 0.0
+        assert env.check(task, f"{task.gold} or {text}").value == 0.0
     assert time.process_time() - start < 1.0
     assert not target.exists()
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from fulmen.envs import Brackets, Countdown, Mixture, Sudoku
+from fulmen.envs import Brackets, Countdown, Mixture, SingleTurn, Sudoku
 from fulmen.errors import ConfigError
 from fulmen.evals.run import EvalSettings, evaluate, heldout_tasks, pass_at_k
 from fulmen.types import Completion, Message, Request, Sampling, Score, Split, StopReason, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdicts:
+class Verdicts(SingleTurn):
     """A fake environment whose answers say what they are worth; every `num_equal` tasks are one problem."""
 
     name: str
@@ -30,7 +30,7 @@ class Verdicts:
         problem = str(index // self.num_equal)
         return Task(task_id=task_id, env=self.name, prompt=prompt, gold="1", content_hash=problem)
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns right, wrong, half right or beyond judging."""
         text = answer if isinstance(answer, str) else answer.content
         return Score(value={"1": 1.0, "0": 0.0, "h": 0.5, "?": None}[text])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fulmen.types
-from fulmen.envs import Mixture
+from fulmen.envs import Mixture, SingleTurn
 from fulmen.errors import ConfigError, DataError
 from fulmen.rollout import Collected, CollectSettings, collect, sample_groups
 from fulmen.types import (
@@ -33,7 +33,7 @@ SAMPLING = Sampling(max_tokens=8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Echo:
+class Echo(SingleTurn):
     """A fake environment: task i asks for "i", and the answer "i:1" is right, "i:0" wrong, "i:?" beyond judging.
 
     An answer to another task is an error of the test.
@@ -46,7 +46,7 @@ class Echo:
         prompt = (Message(role="user", content=str(index)),)
         return Task(task_id=f"{self.name}-{split}-{seed}-{index}", env=self.name, prompt=prompt, gold=f"{index}:1")
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns what the answer says."""
         text = answer if isinstance(answer, str) else answer.content
         asked, _, verdict = text.partition(":")
