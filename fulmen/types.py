@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from fulmen.errors import DataError
+
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "length", "repetition", "stop_string", "deadline", "cancelled", "error"]
 Split = Literal["train", "heldout"]
@@ -110,6 +112,10 @@ class Score:
     parts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Name to (value, weight) where the value is put together from several."""
 
+    def __post_init__(self) -> None:
+        if (self.value is None) != self.status.startswith("invalid"):
+            raise DataError(f"Score: value={self.value}, status={self.status!r}; allowed: None with invalid_... alone")
+
     @property
     def is_valid(self) -> bool:
         """Whether something could be said of the rollout."""
@@ -177,6 +183,8 @@ class Request:
     """Key of the counter-based sampling noise."""
     prompt_ids: tuple[int, ...] | None = None
     """The prompt as tokens, in place of `messages`."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Functions the prompt says may be called, as OpenAI's clients write them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,10 +276,12 @@ class Attempt:
     index: int
     """Place in the group."""
 
-    def request(self, task: Task, messages: Sequence[Message], *, turn: int = 0) -> Request:
+    def request(
+        self, task: Task, messages: Sequence[Message], *, turn: int = 0, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Request:
         """Returns the request of a turn; its noise depends on (run seed, task id, attempt, turn) alone."""
         parts = (self.seed, task.task_id, self.index) if turn == 0 else (self.seed, task.task_id, self.index, turn)
-        return Request(messages=tuple(messages), sampling=self.sampling, seed=stable_seed(*parts))
+        return Request(messages=tuple(messages), sampling=self.sampling, seed=stable_seed(*parts), tools=tuple(tools))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,6 +317,11 @@ class Rollout:
         """One per turn, in order."""
         return (*self.earlier, self.completion)
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all its completions."""
+        return sum(len(completion.token_ids) for completion in self.completions)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutGroup:
@@ -314,6 +329,13 @@ class RolloutGroup:
 
     task: Task
     rollouts: tuple[Rollout, ...]
+    num_lost: int = 0
+    """Attempts that could not be played: infrastructure broke each time."""
+
+    @property
+    def num_valid(self) -> int:
+        """Attempts with a score."""
+        return sum(rollout.score.is_valid for rollout in self.rollouts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,7 +107,7 @@ def _summarise(groups: Sequence[RolloutGroup], k: int) -> dict[str, float]:
         "pass@1": float(per_task.mean()),
         "pass@1_se": float(per_task.std(ddof=1) / math.sqrt(len(per_task))) if len(per_task) > 1 else float("nan"),
         f"pass@{k}": float(np.mean([pass_at_k(correct.shape[1], int(c), k) for c in correct.sum(1)])),
-        "mean_length": float(np.mean([len(r.completion.token_ids) for r in rollouts])),
+        "mean_length": float(np.mean([r.num_tokens for r in rollouts])),
         "truncated_frac": float(np.mean([r.completion.stop_reason == "length" for r in rollouts])),
         "num_tasks": float(len(groups)),
     }

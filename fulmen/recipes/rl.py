@@ -150,7 +150,7 @@ def train_rl(
 
 def _sampling_metrics(collected: Collected, settings: RlSettings) -> dict[str, Any]:
     rollouts = [rollout for group in collected.sampled for rollout in group.rollouts]
-    lengths = np.array([len(rollout.completion.token_ids) for rollout in rollouts])
+    lengths = np.array([rollout.num_tokens for rollout in rollouts])
     by_task: dict[str, list[float]] = defaultdict(list)
     for rollout in rollouts:
         by_task[rollout.task.env].append(rollout.score.value or 0.0)
@@ -219,7 +219,7 @@ def _rollout_records(groups: Sequence[RolloutGroup], step: int) -> list[dict[str
             "prompt": rollout.task.prompt[-1].content, "thinking": rollout.completion.message.thinking,
             "content": rollout.completion.message.content, "score": rollout.score.value,
             "status": rollout.score.status, "stop_reason": rollout.completion.stop_reason,
-            "length": len(rollout.completion.token_ids), "policy_version": rollout.completion.policy_version,
+            "length": rollout.num_tokens, "policy_version": rollout.completion.policy_version,
             "logprob": float(rollout.completion.logprobs.sum()),
         }
         for group in groups

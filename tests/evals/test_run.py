@@ -33,7 +33,8 @@ class Verdicts(SingleTurn):
     def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns right, wrong, half right or beyond judging."""
         text = answer if isinstance(answer, str) else answer.content
-        return Score(value={"1": 1.0, "0": 0.0, "h": 0.5, "?": None}[text])
+        value = {"1": 1.0, "0": 0.0, "h": 0.5, "?": None}[text]
+        return Score(value=value, status="ok" if value is not None else "invalid_verifier")
 
     def worked_solution(self, task: Task, rng: random.Random) -> Message:
         """Never asked for."""
