@@ -10,9 +10,13 @@ from rich.console import Console
 
 from fulmen.errors import FulmenError
 from fulmen.recipes import (
+    calibrate,
     chat,
+    check,
     convert,
+    data,
     demo,
+    envs,
     evaluate,
     export,
     flops,
@@ -38,6 +42,10 @@ MAINS: dict[type, Callable[[Any, Console], None]] = {
     convert.Args: convert.main,
     hybridise.Args: hybridise.main,
     export.Args: export.main,
+    envs.Args: envs.main,
+    data.Args: data.main,
+    check.Args: check.main,
+    calibrate.Args: calibrate.main,
 }
 
 Command = (
@@ -53,6 +61,10 @@ Command = (
     | Annotated[convert.Args, tyro.conf.subcommand("convert")]
     | Annotated[hybridise.Args, tyro.conf.subcommand("hybridise")]
     | Annotated[flops.Args, tyro.conf.subcommand("flops")]
+    | Annotated[envs.Args, tyro.conf.subcommand("envs")]
+    | Annotated[data.Args, tyro.conf.subcommand("data")]
+    | Annotated[check.Args, tyro.conf.subcommand("check")]
+    | Annotated[calibrate.Args, tyro.conf.subcommand("calibrate")]
 )
 
 

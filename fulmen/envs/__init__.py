@@ -1,7 +1,7 @@
 """Environments: streams of tasks with a verifier and worked solutions; text in, score out, no torch."""
 
 from fulmen.envs.base import Env, SingleTurn, SingleTurnEnv
-from fulmen.envs.catalogue import load, names
+from fulmen.envs.catalogue import load, load_mixture, names
 from fulmen.envs.mini.brackets import Brackets
 from fulmen.envs.mini.countdown import Countdown
 from fulmen.envs.mini.sudoku import Sudoku
@@ -18,5 +18,6 @@ __all__ = [
     "SingleTurnEnv",
     "Sudoku",
     "load",
+    "load_mixture",
     "names",
 ]

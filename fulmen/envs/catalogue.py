@@ -6,9 +6,11 @@ The others are listed here. A name with a colon belongs to an adapter, which nee
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from typing import Any
 
 from fulmen.envs.base import Env
+from fulmen.envs.mixture import Mixture
 from fulmen.envs.puzzle import PuzzleEnv, require_fields
 from fulmen.errors import ConfigError
 
@@ -19,6 +21,8 @@ OTHERS: dict[str, tuple[str, str]] = {
     "mini_brackets": ("fulmen.envs.mini.brackets", "Brackets"),
 }
 """Name to module and class."""
+ADAPTERS: dict[str, tuple[str, str]] = {}
+"""What stands before the colon, to module and class."""
 
 
 def logic_names() -> tuple[str, ...]:
@@ -51,16 +55,21 @@ def env_class(name: str) -> type[Any]:
     return own[0]
 
 
-def load(name: str, *, level: int | str | None = None, **knobs: Any) -> Env:
+def load(name: str, /, *, level: int | str | None = None, **knobs: Any) -> Env:
     """Returns an environment by name, at a level (1 to 5, or its name) where it has levels, with settings changed.
 
     >>> load("mini_countdown", num_numbers=4).num_numbers
     4
 
     Raises:
-        ConfigError: an unknown name, level or setting, or a value that is not allowed.
+        ConfigError: an unknown name, level or setting, a value that is not allowed, or an extra that is missing.
     """
-    found = env_class(name)
+    adapter, colon, dataset = name.partition(":")
+    if colon:
+        found = _adapter_class(adapter)
+        knobs = {"name": name, "dataset": dataset, **knobs}
+    else:
+        found = env_class(name)
     if level is not None:
         if not issubclass(found, PuzzleEnv):
             raise ConfigError(f"level: {level!r}; allowed: none, {name} has no levels")
@@ -68,3 +77,35 @@ def load(name: str, *, level: int | str | None = None, **knobs: Any) -> Env:
     require_fields(found, knobs)
     env: Env = found(**knobs)
     return env
+
+
+def load_mixture(specs: Sequence[str], **knobs: Any) -> Mixture:
+    """Returns a mixture of environments written as `NAME[@LEVEL][=WEIGHT]`; settings in `knobs` go to each.
+
+    >>> load_mixture(["mini_countdown=2", "mini_brackets"]).weights
+    (0.6666666666666666, 0.3333333333333333)
+
+    Raises:
+        ConfigError: as `load` does, and for a weight that is no number of 0 or more.
+    """
+    envs, weights = [], []
+    for spec in specs:
+        spec, has_weight, weight = spec.partition("=")
+        try:
+            weights.append(float(weight) if has_weight else 1.0)
+        except ValueError:
+            raise ConfigError(f"tasks: weight {weight!r} of {spec}; allowed: a number of 0 or more") from None
+        name, has_level, level = spec.partition("@")
+        if not has_level:
+            envs.append(load(name, **knobs))
+            continue
+        envs.append(load(name, level=int(level) if level.isdecimal() else level, **{"name": spec, **knobs}))
+    return Mixture(envs, weights)
+
+
+def _adapter_class(name: str) -> type[Any]:
+    if name not in ADAPTERS:
+        raise ConfigError(f"environment: no adapter {name!r}; allowed: {', '.join(ADAPTERS)}")
+    module, class_name = ADAPTERS[name]
+    found: type[Any] = importlib.import_module(module).__dict__[class_name]
+    return found

@@ -3,12 +3,12 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from rich.console import Console
 
-from fulmen.envs import Brackets, Countdown, Env, Mixture, Sudoku
+from fulmen.envs import Mixture, load_mixture
 from fulmen.errors import CheckpointError, ConfigError
 from fulmen.evals.run import EvalResult, EvalSettings, evaluate, heldout_tasks
 from fulmen.model import Model, ModelConfig
@@ -18,20 +18,21 @@ from fulmen.serve import Engine
 from fulmen.text import Tokenizer
 from fulmen.types import Message, Sampling, stable_seed
 
-TaskName = Literal["countdown", "sudoku", "brackets"]
-TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)
+TASK_NAMES = ("mini_countdown", "mini_sudoku", "mini_brackets")
+"""Environments of the demo."""
 
 TOKENIZER_SAMPLES = 600
 """Worked conversations a fresh tokenizer is trained on."""
 
 
-def make_mixture(names: Sequence[TaskName]) -> Mixture:
-    """Returns the named environments, in equal parts, at their default difficulty."""
-    makers: dict[TaskName, type[Env]] = {"countdown": Countdown, "sudoku": Sudoku, "brackets": Brackets}
-    unknown = [name for name in names if name not in makers]
-    if unknown or not names:
-        raise ConfigError(f"tasks={list(names)}; allowed: one or more of {', '.join(makers)}")
-    return Mixture([makers[name]() for name in names])
+def make_mixture(specs: Sequence[str]) -> Mixture:
+    """Returns environments, written as `NAME[@LEVEL][=WEIGHT]`, as one stream.
+
+    Raises: ConfigError for none, or for a name, level or weight that there is not.
+    """
+    if not specs:
+        raise ConfigError("tasks=[]; allowed: one or more environments (`fulmen envs` lists them)")
+    return load_mixture(specs)
 
 
 def cold_start_conversation(env: Mixture, *, seed: int, index: int, direct_frac: float) -> list[Message]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fulmen.evals.run import EvalSettings
-from fulmen.recipes.common import TASK_NAMES, TaskName, evaluate_stage, load_checkpoint, make_mixture, set_threads
+from fulmen.recipes.common import TASK_NAMES, evaluate_stage, load_checkpoint, make_mixture, set_threads
 from fulmen.run import write_json
 from fulmen.serve import Engine
 from fulmen.types import Sampling
@@ -20,8 +20,8 @@ class Args(EvalSettings):
 
     checkpoint: Path
     """Folder of the checkpoint."""
-    tasks: tuple[TaskName, ...] = TASK_NAMES
-    """Environments to evaluate on."""
+    tasks: tuple[str, ...] = TASK_NAMES
+    """Environments to evaluate on: NAME[@LEVEL][=WEIGHT] each; `fulmen envs` lists them."""
     window: int = 160
     """Longest completion, in tokens."""
     out: Path | None = None

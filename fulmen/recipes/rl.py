@@ -19,7 +19,7 @@ from fulmen.envs import Mixture
 from fulmen.errors import ConfigError
 from fulmen.evals.run import EvalSettings, evaluate, heldout_tasks
 from fulmen.model import Model
-from fulmen.recipes.common import TASK_NAMES, TaskName, load_checkpoint, make_mixture, set_threads
+from fulmen.recipes.common import TASK_NAMES, load_checkpoint, make_mixture, set_threads
 from fulmen.rl import Learner, LengthPenalty, cispo, is_informative
 from fulmen.rl.learner import Update
 from fulmen.rl.monitors.ratios import ppo_dropped
@@ -242,8 +242,8 @@ class Args(RlSettings):
     """Checkpoint to start from, such as runs/sft/checkpoints/sft-000700."""
     run: Path = Path("runs/rl")
     """Folder of the run; an unfinished one goes on."""
-    tasks: tuple[TaskName, ...] = TASK_NAMES
-    """Environments to train on, in equal parts."""
+    tasks: tuple[str, ...] = TASK_NAMES
+    """Environments to train on: NAME[@LEVEL][=WEIGHT] each; `fulmen envs` lists them."""
     seed: int = 0
     threads: int = 2
     """CPU threads; results are bit-exact for a fixed number."""

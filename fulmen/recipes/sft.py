@@ -11,7 +11,6 @@ from fulmen.model import Model
 from fulmen.model.config import preset
 from fulmen.recipes.common import (
     TASK_NAMES,
-    TaskName,
     cold_start_conversation,
     fresh_model,
     load_checkpoint,
@@ -104,8 +103,8 @@ class Args(SftSettings):
 
     run: Path = Path("runs/sft")
     """Folder of the run; an unfinished one goes on."""
-    tasks: tuple[TaskName, ...] = TASK_NAMES
-    """Environments to learn from, in equal parts."""
+    tasks: tuple[str, ...] = TASK_NAMES
+    """Environments to learn from: NAME[@LEVEL][=WEIGHT] each; `fulmen envs` lists them."""
     preset: str = "tiny"
     """Shape of a fresh model."""
     init: Path | None = None
