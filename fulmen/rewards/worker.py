@@ -35,8 +35,17 @@ class WorkerError(FulmenError):
     """A call that gave no result; its subclasses say why."""
 
 
+class WorkerStartError(WorkerError):
+    """No worker could be started, or it could not import within its time: the machine's fault, not the call's."""
+
+
 class WorkerTimeoutError(WorkerError):
     """The call took longer than it was given, and was killed."""
+
+    def __init__(self, message: str, *, is_cpu: bool) -> None:
+        super().__init__(message)
+        self.is_cpu = is_cpu
+        """Whether it used up processor time; else it may be that the machine was busy."""
 
 
 class WorkerMemoryError(WorkerError):
@@ -112,7 +121,8 @@ class WorkerPool:
             cpu_s: Processor seconds it may take; a bound that a busy machine does not change.
 
         Raises:
-            WorkerError: `WorkerTimeoutError`, `WorkerMemoryError`, `WorkerCrashError` or `WorkerRaisedError`.
+            WorkerError: `WorkerTimeoutError`, `WorkerMemoryError`, `WorkerCrashError`, `WorkerRaisedError`, or
+                `WorkerStartError` where the call never began.
             DataError: the arguments are not JSON values.
             ConfigError: the path has no colon, a limit is not positive, or the pool is closed.
         """
@@ -173,15 +183,18 @@ class WorkerPool:
         hello = {"sys_path": [path or os.getcwd() for path in sys.path], "memory_bytes": self.memory_bytes}
         try:
             worker.ask(_encode(hello), self.start_timeout_s, what="start")
-        except BaseException:
+        except WorkerError as error:
             self._drop(worker)
-            raise
+            raise WorkerStartError(str(error)) from error
         return worker
 
     def _import(self, worker: "_Worker", function_path: str) -> None:
         """Has the worker import a function that it does not know yet."""
         if function_path not in worker.imported:
-            worker.ask(_encode({"function": function_path}), self.start_timeout_s, what=f"import {function_path}")
+            try:
+                worker.ask(_encode({"function": function_path}), self.start_timeout_s, what=f"import {function_path}")
+            except (WorkerTimeoutError, WorkerCrashError) as error:
+                raise WorkerStartError(str(error)) from error
             worker.imported.add(function_path)
 
     def _give_back(self, worker: "_Worker") -> None:
@@ -232,7 +245,7 @@ class _Worker:
                 bufsize=0,
             )
         except OSError as error:
-            raise WorkerCrashError(f"worker: cannot start ({error}); allowed: a free process") from error
+            raise WorkerStartError(f"worker: cannot start ({error}); allowed: a free process") from error
         assert self.process.stdin is not None, "a pipe was asked for"
         assert self.process.stdout is not None, "a pipe was asked for"
         self.requests, self.answers = self.process.stdin, self.process.stdout
@@ -251,7 +264,7 @@ class _Worker:
             answer = json.loads(self._read(deadline))
         except TimeoutError as error:
             self.kill()
-            raise WorkerTimeoutError(f"{what}: no result within {timeout_s:g} s") from error
+            raise WorkerTimeoutError(f"{what}: no result within {timeout_s:g} s", is_cpu=False) from error
         except (OSError, ValueError, EOFError) as error:
             raise self._crash(what) from error
         except BaseException:
@@ -294,7 +307,7 @@ class _Worker:
         self.kill()
         code = self.process.returncode
         if code in (-signal.SIGPROF, -signal.SIGALRM):
-            return WorkerTimeoutError(f"{what}: no result within its processor time")
+            return WorkerTimeoutError(f"{what}: no result within its processor time", is_cpu=True)
         return WorkerCrashError(f"{what}: the worker ended with {code}")
 
     def _has_ended(self) -> bool:
