@@ -203,7 +203,11 @@ class Comparison:
             return len(left.items) == len(right.items) and all(self.is_equal(*pair) for pair in pairs)
         if "tuple" in (left.kind, right.kind):
             return False
-        return _match(left.items, right.items, self.is_equal)
+        return _match(left.items, right.items, self._items)
+
+    def _items(self, left: Node, right: Node) -> bool:
+        """Compares items of two lists; what has a label there says which it is, and is no bare value."""
+        return isinstance(left, Relation) == isinstance(right, Relation) and self.is_equal(left, right)
 
     def _matrices(self, left: Matrix, right: Matrix) -> bool:
         if (len(left.rows), len(left.rows[0])) != (len(right.rows), len(right.rows[0])):
@@ -278,33 +282,33 @@ def _difference(relation: Relation) -> Expr | None:
 
 def _without_labels(group: Group, other: Group) -> Group:
     """Returns the values of `x = 1, x = 2`; and of `x = 1, y = 2`, as a pair, where the other side is one."""
-    if group.kind == "tuple" or not isinstance(group.items[0] if group.items else None, Relation):
+    labels = _labels(group)
+    if labels is None:
         return group
-    has_labels = any(isinstance(item, Relation) for item in other.items)
-    labels: list[Node] = []
-    values: list[Node] = []
-    for item in group.items:
-        if not isinstance(item, Relation):
-            # "x = 1, 2" goes on with the last label.
-            labels.append(labels[-1])
-            values.append(item)
-        elif item.ops == ("=",) and is_label(item.members[0], item.members[1]):
-            labels.append(item.members[0])
-            values.append(item.members[1])
-        else:
-            return group
+    values = tuple(item.members[1] if isinstance(item, Relation) else item for item in group.items)
     if other.kind == "tuple":
         names = [label.text for label in labels if isinstance(label, Name)]
         is_in_order = len(names) == len(labels) and names == sorted(set(names))
-        return Group("tuple", tuple(values)) if is_in_order else group
-    bases = {label.text.partition("_")[0] if isinstance(label, Name) else structure_of(label) for label in labels}
-    is_bare = len(bases) == 1 and (not has_labels or len(set(map(structure_of, labels))) == 1)
-    return Group(group.kind, tuple(values)) if is_bare else group
+        return Group("tuple", values) if is_in_order else group
+    others = _labels(other)
+    if others is None:
+        # x_1 = 1, x_2 = 2 are roots.
+        bases = {label.text.partition("_")[0] if isinstance(label, Name) else label for label in labels}
+        return Group(group.kind, values) if len(bases) == 1 else group
+    return Group(group.kind, values) if len(set(labels)) == 1 and set(labels) == set(others) else group
 
 
-def structure_of(node: Node) -> object:
-    """Returns something that is equal for equal labels."""
-    return structure(node) if isinstance(node, Number | Name | Op) else node
+def _labels(group: Group) -> list[Node] | None:
+    """Returns the label of every item; None where the first has none. "x = 1, 2" goes on with its label."""
+    labels: list[Node] = []
+    for item in group.items:
+        if isinstance(item, Relation) and item.ops == ("=",) and is_label(item.members[0], item.members[1]):
+            labels.append(item.members[0])
+        elif isinstance(item, Relation) or not labels:
+            return None
+        else:
+            labels.append(labels[-1])
+    return labels or None
 
 
 def _spelled(node: Node) -> str | None:

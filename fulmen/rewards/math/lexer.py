@@ -185,6 +185,7 @@ def tokenize(text: str) -> list[Token]:
 def _clean(text: str) -> str:
     """Returns the text without style, wrappers and final punctuation."""
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda found: "^{" + found.group().translate(_SUPERSCRIPTS) + "}", text)
+    text = re.sub("√ *([0-9]+)", r"\\sqrt{\1}", text)
     text = _STYLE.sub("", text.translate(_TRANSLATION))
     peeled = ""
     while peeled != text:
@@ -312,7 +313,7 @@ class _Lexer:
         bare = _ALIASES.get(content, content)
         if command in ("mathbb", "mathcal"):
             self._add("name", f"\\{command}{{{content}}}")
-        elif bare in FUNCTIONS:
+        elif bare in FUNCTIONS and not (bare == "min" and self._is_after_value()):
             self._add("cmd", bare)
         elif command.startswith("math") and re.fullmatch("[a-zA-Z]", content) and not self._is_after_value():
             self._add("name", content)
@@ -386,7 +387,9 @@ class _Lexer:
             self._add("word", word.group())
             return word.end()
         is_unit = run in RAW_UNITS or run in MULTIPLIERS
-        if run in FUNCTIONS or bare in ("arcsin", "arccos", "arctan", "sqrt", "pi", "infty", "pm"):
+        if is_unit and run == "min" and self.tokens and self._is_unit_place():
+            self._add("word", run)
+        elif run in FUNCTIONS or bare in ("arcsin", "arccos", "arctan", "sqrt", "pi", "infty", "pm"):
             self._add("cmd", bare)
         elif run in ("or", "and") or (is_unit and self.tokens and self._is_unit_place()):
             self._add("word", run)

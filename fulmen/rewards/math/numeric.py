@@ -6,7 +6,7 @@ same on every run.
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import mpmath
 
@@ -17,39 +17,43 @@ TOLERANCE = mpmath.mpf(10) ** -25
 """Relative to the largest value on the way, at least 1."""
 MAX_MAGNITUDE = 1e7
 """Largest exponent, in bits, of a value."""
-NUM_POINTS = 4
+NUM_POINTS = 3
 _STRICT = ("abs", "floor", "ceil", "max", "min")
 
 Point = Mapping[str, Any]
+Look = Literal["different", "same", "same for whole numbers"]
 
 
 class _UndefinedError(ArithmeticError):
     """No value at this point."""
 
 
-def are_different(left: Expr, right: Expr) -> bool:
-    """Returns whether the expressions differ at a point where both have values, or where only one has, or have none.
+def look(left: Expr, right: Expr) -> Look:
+    """Returns what numbers say: `different`, or `same` at all points, or at whole numbers where only these have values.
 
-    Where a variable is negative, one may have no value: sqrt(ab) and sqrt(a)sqrt(b) are the same answer. Not so
-    beside an absolute value, whose point is the sign.
+    Where a variable is negative, one of the two may have no value: sqrt(ab) and sqrt(a)sqrt(b) are the same answer. Not
+    so beside an absolute value, whose point is the sign.
     """
     names = sorted(names_in(left) | names_in(right))
     nodes = [*walk(left), *walk(right)]
     is_complex = not names or I in nodes
     is_strict = any(isinstance(node, Op) and node.kind in _STRICT for node in nodes)
+    is_whole = any(map(_is_whole_only, (left, right)))
     num_common = 0
     for point, is_positive in _points(names):
-        values = [_value(expr, point, is_complex=is_complex) for expr in (left, right)]
-        if values[0] is None and values[1] is None:
+        if is_whole and not _is_whole(point):
             continue
+        values = [_value(expr, point, is_complex=is_complex) for expr in (left, right)]
         if values[0] is None or values[1] is None:
-            if is_positive or is_strict:
-                return True
+            if (is_positive or is_strict) and values[0] is not values[1]:
+                return "different"
             continue
         num_common += 1
         if not _is_close(values[0], values[1]):
-            return True
-    return num_common == 0
+            return "different"
+    if num_common == 0:
+        return "different"
+    return "same for whole numbers" if is_whole else "same"
 
 
 def is_constant_ratio(left: Expr, right: Expr, *, is_positive: bool) -> bool:
@@ -65,11 +69,16 @@ def is_constant_ratio(left: Expr, right: Expr, *, is_positive: bool) -> bool:
     return all(abs(ratio - ratios[0]) <= TOLERANCE * max(1, abs(ratios[0])) * 1000 for ratio in ratios)
 
 
-def is_whole_only(*exprs: Expr) -> bool:
-    """Returns whether the expressions have values for whole variables alone: (-1)^n, n!."""
-    names = sorted(set().union(*map(names_in, exprs)))
-    mixed = [point for point, _ in _points(names) if not all(value == int(value) for value in point.values())]
-    return bool(names) and all(_value(expr, point, is_complex=False) is None for expr in exprs for point in mixed)
+def _is_whole_only(expr: Expr) -> bool:
+    """Returns whether an expression has values for whole variables alone: (-1)^n, n!."""
+    if not any(isinstance(node, Op) and node.kind in ("fact", "pow") and names_in(node.args[-1]) for node in walk(expr)):
+        return False
+    points = [point for point, _ in _points(sorted(names_in(expr))) if not _is_whole(point)]
+    return all(_value(expr, point, is_complex=False) is None for point in points)
+
+
+def _is_whole(point: Point) -> bool:
+    return all(value == int(value) for value in point.values())
 
 
 def _points(names: list[str]) -> Iterator[tuple[Point, bool]]:

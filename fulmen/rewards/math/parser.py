@@ -48,6 +48,7 @@ _CURRENCIES = {
     "€": ("euro", Fraction(1)),
     "¥": ("yuan", Fraction(1)),
 }
+_SETS: dict[str, Node] = {"emptyset": EMPTY_SET, "\\mathbb{R}": Region((REAL_LINE,))}
 _SENTENCES: dict[str, Node] = {
     "no solution": EMPTY_SET,
     "no solutions": EMPTY_SET,
@@ -176,8 +177,8 @@ def _operand(tokens: list[Token]) -> Node:
     """Returns what stands between relations."""
     if not tokens:
         raise DataError("answer: a relation without a side; allowed: one on each side")
-    if len(tokens) == 1 and tokens[0].text == "emptyset":
-        return EMPTY_SET
+    if len(tokens) == 1 and tokens[0].text in _SETS:
+        return _SETS[tokens[0].text]
     parts, _ = _split(tokens, ("cup",))
     if len(parts) > 1:
         return _union([_operand(part) for part in parts])

@@ -19,7 +19,6 @@ from fulmen.rewards.math.nodes import (
 )
 
 REAL_LINE = Interval(neg(INFINITY), INFINITY, False, False)
-_REALS = Name("\\mathbb{R}")
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -29,8 +28,6 @@ def as_region(node: Node) -> Region | None:
         return node
     if isinstance(node, Interval):
         return Region((node,))
-    if node == _REALS:
-        return Region((REAL_LINE,))
     if isinstance(node, Group) and node.kind != "list":
         items = [item for item in node.items if isinstance(item, Number | Name | Op)]
         if len(items) != len(node.items):

@@ -6,10 +6,12 @@ project's own parser built, with bounded numbers.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sympy
+from sympy.functions.elementary.hyperbolic import HyperbolicFunction
+from sympy.functions.elementary.trigonometric import TrigonometricFunction
 
 from fulmen.rewards.math import numeric
 from fulmen.rewards.math.compare import Comparison, ExactLeaves, UndecidedError
@@ -17,6 +19,7 @@ from fulmen.rewards.math.exact import MAX_BITS, MAX_FACTORIAL, TooLargeError
 from fulmen.rewards.math.nodes import Expr, Name, Number, Op, names_in, number
 from fulmen.rewards.math.parser import parse_answer
 
+Proof = Callable[[sympy.Expr], sympy.Expr]
 MAX_TERMS = 4000
 """Largest sum that a product is multiplied out to."""
 
@@ -54,10 +57,11 @@ class SymbolicLeaves:
         except UndecidedError:
             pass
         pair = _with_base(left, self.log_base), _with_base(right, self.log_base)
-        if numeric.are_different(*pair):
+        seen = numeric.look(*pair)
+        if seen == "different":
             self.reason = "another value"
             return False
-        symbols = _Symbols(is_whole=numeric.is_whole_only(*pair))
+        symbols = _Symbols(is_whole=seen == "same for whole numbers")
         is_proved = _is_zero(symbols.build(pair[0]) - symbols.build(pair[1]))
         self.reason = "" if is_proved else "not proved equal"
         return is_proved
@@ -137,39 +141,69 @@ def _is_zero(difference: sympy.Expr) -> bool:
         return True
     if _num_terms(difference) > MAX_TERMS:
         return False
-    proofs = _CONSTANT_PROOFS if not difference.free_symbols else _PROOFS
-    return any(proof(difference) == 0 for proof in proofs)
+    return any(proof(difference) == 0 for proof in _proofs(difference))
+
+
+def _proofs(expr: sympy.Expr) -> Iterator[Proof]:
+    """Yields ways to show that an expression is zero, cheap ones first, only those that its functions call for."""
+    yield sympy.expand
+    yield _numerator
+    if expr.has(sympy.log):
+        yield lambda expr: sympy.expand(sympy.expand_log(expr, force=True))
+    if expr.has(sympy.I):
+        yield lambda expr: sympy.expand(expr, complex=True)
+    if expr.has(HyperbolicFunction):
+        yield lambda expr: _numerator(sympy.powsimp(sympy.expand(expr.rewrite(sympy.exp))))
+    if expr.has(TrigonometricFunction):
+        yield _on_circle
+    if expr.has(sympy.factorial, sympy.binomial):
+        yield lambda expr: sympy.expand(sympy.combsimp(expr))
+    if not expr.free_symbols:
+        yield sympy.radsimp
+        yield lambda expr: sympy.expand(sympy.sqrtdenest(expr))
+        yield _algebraic
+    if expr.has(TrigonometricFunction):
+        yield sympy.trigsimp
+    yield sympy.simplify
+    yield lambda expr: sympy.simplify(sympy.expand(expr.rewrite(sympy.exp)))
 
 
 def _num_terms(expr: sympy.Expr) -> int:
-    """Returns a bound on the number of terms when everything is multiplied out."""
+    """Returns a bound on the number of terms when everything is multiplied out, up to `MAX_TERMS` + 1."""
     if expr.is_Add:
         return sum(map(_num_terms, expr.args))
     if expr.is_Mul:
         return min(MAX_TERMS + 1, math.prod(map(_num_terms, expr.args)))
-    if expr.is_Pow and expr.exp.is_Integer:
-        terms, power = _num_terms(expr.base), abs(int(expr.exp))
-        return (
-            1
-            if terms == 1
-            else min(
-                MAX_TERMS + 1,
-                math.comb(min(power, MAX_TERMS) + min(terms, 50) - 1, power) if power < 1000 else MAX_TERMS + 1,
-            )
-        )
-    return 1
+    if not expr.is_Pow or not expr.exp.is_Integer:
+        return 1
+    terms, power = min(_num_terms(expr.base), 50), min(abs(int(expr.exp)), MAX_TERMS)
+    return min(MAX_TERMS + 1, math.comb(power + terms - 1, terms - 1))
 
 
 def _numerator(expr: sympy.Expr) -> sympy.Expr:
     return sympy.expand(sympy.fraction(sympy.together(expr))[0])
 
 
+def _on_circle(expr: sympy.Expr) -> sympy.Expr:
+    """Returns the numerator as a polynomial in sines and cosines of single angles, with no square of a sine."""
+    for function, as_fraction in _AS_FRACTIONS.items():
+        expr = expr.replace(function, as_fraction)
+    return sympy.expand(_numerator(sympy.expand_trig(expr)).replace(_is_sine_power, _without_squares))
+
+
+def _is_sine_power(expr: sympy.Expr) -> bool:
+    return bool(expr.is_Pow and isinstance(expr.base, sympy.sin) and expr.exp.is_Integer and expr.exp >= 2)
+
+
+def _without_squares(power: sympy.Expr) -> sympy.Expr:
+    pairs, rest = divmod(int(power.exp), 2)
+    return (1 - sympy.cos(power.base.args[0]) ** 2) ** pairs * power.base**rest
+
+
 def _algebraic(expr: sympy.Expr) -> sympy.Expr:
     """Returns zero if the minimal polynomial of an algebraic number is that of zero."""
-    if any(
-        not (node.is_Rational or node.is_Add or node.is_Mul or node.is_Pow or node == sympy.I)
-        for node in sympy.preorder_traversal(expr)
-    ):
+    nodes = sympy.preorder_traversal(expr)
+    if not all(node.is_Rational or node.is_Add or node.is_Mul or node.is_Pow or node == sympy.I for node in nodes):
         return expr
     x = sympy.Dummy("x")
     return sympy.Integer(0) if sympy.minimal_polynomial(expr, x) == x else expr
@@ -177,8 +211,8 @@ def _algebraic(expr: sympy.Expr) -> sympy.Expr:
 
 def _real_power(base: sympy.Expr, exponent: sympy.Expr) -> sympy.Expr:
     """Returns a power; of a negative number, the real root where there is one."""
-    if base.is_Rational and base < 0 and exponent.is_Rational and int(exponent.q) % 2 and exponent.q != 1:
-        return (-1) ** int(exponent.p) * (-base) ** exponent
+    if exponent.is_Rational and exponent.q % 2 and exponent.q != 1 and base.is_number and base.is_negative:
+        return sympy.Integer(-1) ** exponent.p * (-base) ** exponent
     return base**exponent
 
 
@@ -186,6 +220,12 @@ def _log(value: sympy.Expr, base: sympy.Expr | None = None) -> sympy.Expr:
     return sympy.log(value) if base is None else sympy.log(value) / sympy.log(base)
 
 
+_AS_FRACTIONS: dict[Any, Proof] = {
+    sympy.tan: lambda angle: sympy.sin(angle) / sympy.cos(angle),
+    sympy.cot: lambda angle: sympy.cos(angle) / sympy.sin(angle),
+    sympy.sec: lambda angle: 1 / sympy.cos(angle),
+    sympy.csc: lambda angle: 1 / sympy.sin(angle),
+}
 _CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "oo": sympy.oo}
 _FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {
     "add": sympy.Add,
@@ -209,25 +249,6 @@ _FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {
     "arccot": sympy.acot,
     **{name: getattr(sympy, name) for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"]},
 }
-_PROOFS: tuple[Callable[[sympy.Expr], sympy.Expr], ...] = (
-    sympy.expand,
-    _numerator,
-    lambda expr: sympy.expand(sympy.expand_log(expr, force=True)),
-    lambda expr: sympy.expand(sympy.expand_trig(expr)),
-    sympy.trigsimp,
-    lambda expr: sympy.expand(sympy.combsimp(expr)),
-    sympy.simplify,
-    lambda expr: sympy.simplify(sympy.expand(expr.rewrite(sympy.exp))),
-)
-_CONSTANT_PROOFS: tuple[Callable[[sympy.Expr], sympy.Expr], ...] = (
-    sympy.expand,
-    lambda expr: sympy.expand(sympy.expand_log(expr, force=True)),
-    sympy.radsimp,
-    lambda expr: sympy.expand(sympy.sqrtdenest(expr)),
-    _algebraic,
-    sympy.simplify,
-    lambda expr: sympy.simplify(sympy.expand(expr.rewrite(sympy.exp))),
-)
 
 # sympy imports most of itself on first use; that is not to count as the first comparison's time.
 for _answer, _gold in ((r"\sqrt{8}", r"2\sqrt{2}"), ("(x+1)^2", "x^2+2x+1"), (r"\sqrt{3+2\sqrt{2}}", r"1+\sqrt{2}")):
