@@ -3,6 +3,7 @@ r"""The checker: text, then structure and exact arithmetic here, then sympy in a
 Equal is what is proved equal. Time, memory or wit running out makes an answer different, and says so.
 """
 
+import dataclasses
 import json
 import threading
 from collections.abc import Callable
@@ -109,9 +110,8 @@ class MathChecker:
             is_equal = Comparison(ExactLeaves()).is_equal(nodes[1], nodes[0])
         except UndecidedError:
             return self._ask_worker(answer, gold)
-        return Verdict(
-            is_equal=is_equal, layer="exact", reason="same value and form" if is_equal else "another value or form"
-        )
+        reason = "same value and form" if is_equal else "another value or form"
+        return Verdict(is_equal=is_equal, layer="exact", reason=reason)
 
     def _ask_worker(self, answer: str, gold: str) -> Verdict:
         try:
@@ -138,13 +138,7 @@ class MathChecker:
             second = type(error).__name__
         if second == verdict.is_equal:
             return
-        record = {
-            "answer": answer,
-            "gold": gold,
-            "is_equal": verdict.is_equal,
-            "layer": verdict.layer,
-            "math_verify": second,
-        }
+        record = {"answer": answer, "gold": gold, **dataclasses.asdict(verdict), "math_verify": second}
         if isinstance(self.on_disagreement, Path):
             with self._log_lock, self.on_disagreement.open("a") as log:
                 log.write(json.dumps(record) + "\n")

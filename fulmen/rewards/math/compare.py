@@ -5,7 +5,7 @@ The same code runs in the caller, with leaves that know exact arithmetic alone, 
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from fulmen.rewards.math.exact import Evaluator, TooLargeError, UndefinedError
 from fulmen.rewards.math.nodes import (
@@ -31,12 +31,13 @@ from fulmen.rewards.math.nodes import (
     structure,
     walk,
 )
-from fulmen.rewards.math.regions import as_region, relation_region
+from fulmen.rewards.math.regions import MIRRORED, as_region, relation_region
 from fulmen.rewards.math.units import read_unit
 
 Item = TypeVar("Item")
 
 
+@runtime_checkable
 class Leaves(Protocol):
     """What is equal among expressions."""
 
@@ -88,7 +89,7 @@ class ExactLeaves:
 
 
 def is_label(node: Node, value: Node) -> bool:
-    """Returns whether the left side of `node = value` only says what the value is of: `x`, `f(x)`, `AB`, `m+n`, text."""
+    """Returns whether the left side of `node = value` only says what it is the value of: `x`, `f(x)`, `m+n`, text."""
     if isinstance(node, Words):
         return True
     if isinstance(node, Group):
@@ -144,16 +145,14 @@ class Comparison:
         regions = relation_region(left), relation_region(right)
         if None not in regions:
             return self._regions(*regions)
-        if len(left.members) != 2 or len(right.members) != 2:
+        sides = _difference(left), _difference(right)
+        op, other_op = left.ops[0], right.ops[0]
+        if sides[0] is None or sides[1] is None or op in ("in", "~"):
             return False
-        flip = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-        differences = _difference(left), _difference(right)
-        if differences[0] is None or differences[1] is None or left.ops[0] in ("in", "~"):
-            return False
-        if left.ops == right.ops:
-            return self.leaves.is_proportional(*differences, is_positive=left.ops[0] != "!=")
-        if flip.get(left.ops[0]) == right.ops[0]:
-            return self.leaves.is_proportional(neg(differences[0]), differences[1], is_positive=True)
+        if op == other_op:
+            return self.leaves.is_proportional(sides[0], sides[1], is_positive=op != "!=")
+        if MIRRORED.get(op) == other_op:
+            return self.leaves.is_proportional(neg(sides[0]), sides[1], is_positive=True)
         return False
 
     def _equations(self, left: Relation, right: Relation) -> bool:
@@ -161,10 +160,10 @@ class Comparison:
         (label, *values), (other_label, *others) = left.members, right.members
         if is_label(label, values[-1]) and label == other_label:
             return all(self.is_equal(value, other) for value in values for other in others)
-        differences = _difference(left), _difference(right)
-        if differences[0] is None or differences[1] is None:
+        sides = _difference(left), _difference(right)
+        if sides[0] is None or sides[1] is None:
             return False
-        return self.leaves.is_proportional(*differences, is_positive=False)
+        return self.leaves.is_proportional(sides[0], sides[1], is_positive=False)
 
     def _labelled(self, relation: Relation, other: Node) -> bool:
         """Compares `x = 5` with `5`, and `0 < x < 1` with an interval."""

@@ -1,5 +1,6 @@
 """Exact rational values of expressions, with every size bounded before it is computed; never a float."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import comb, factorial, gcd, isqrt, lcm
 
@@ -190,7 +191,7 @@ def _logarithm(values: list[Fraction]) -> Fraction | None:
     return Fraction(count) if value == 1 else None
 
 
-_OPERATIONS = {
+_OPERATIONS: dict[str, Callable[[list[Fraction]], Fraction | None]] = {
     "add": _add,
     "neg": lambda values: -values[0],
     "mul": _multiply,

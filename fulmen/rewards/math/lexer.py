@@ -32,56 +32,20 @@ class Token:
     """Whether a space stands before it."""
 
 
-FUNCTIONS = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arccot",
-        "sinh",
-        "cosh",
-        "tanh",
-        "ln",
-        "log",
-        "lg",
-        "exp",
-        "max",
-        "min",
-        "gcd",
-        "lcm",
-    ]
+_FUNCTION_NAMES = "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh ln log lg exp max min gcd lcm"
+_SYNTAX_NAMES = "frac sqrt binom pm mp infty pi cdot times div cup cap setminus emptyset circ in"
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi chi psi omega "
+    "Gamma Delta Theta Lambda Sigma Phi Psi Omega ell"
 )
-_SYNTAX = frozenset(
-    [
-        "frac",
-        "sqrt",
-        "binom",
-        "pm",
-        "mp",
-        "infty",
-        "pi",
-        "cdot",
-        "times",
-        "div",
-        "cup",
-        "cap",
-        "setminus",
-        "emptyset",
-        "circ",
-        "in",
-        "begin",
-        "end",
-    ]
-)
+_SHORT_WORD_NAMES = "yes no odd even true false none all dne red blue one two six ten"
+FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
+_SYNTAX = frozenset(_SYNTAX_NAMES.split())
+_GREEK = frozenset(_GREEK_NAMES.split())
+_SHORT_WORDS = frozenset(_SHORT_WORD_NAMES.split())
 _ALIASES = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "varnothing": "emptyset",
-    "ast": "cdot", "cdotp": "cdot", "degree": "circ", "backslash": "setminus", "infin": "infty", "operatornamegcd": "gcd",
+    "ast": "cdot", "cdotp": "cdot", "degree": "circ", "backslash": "setminus", "infin": "infty",
     "asin": "arcsin", "acos": "arccos", "atan": "arctan", "inf": "infty", "infinity": "infty", "varphi": "phi",
     "varepsilon": "epsilon", "imath": "i",
 }  # fmt: skip
@@ -92,39 +56,6 @@ _SYMBOLS = {
     "rfloor": "rfloor", "lceil": "lceil", "rceil": "rceil", "approx": "~", "sim": "~", "lor": "or", "vee": "or",
     "land": "and", "wedge": "and", "prime": "'", "to": "->", "mod": "mod", "bmod": "mod", "quad": " ", "qquad": " ",
 }  # fmt: skip
-_GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "rho",
-        "sigma",
-        "tau",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Sigma",
-        "Phi",
-        "Psi",
-        "Omega",
-        "ell",
-    ]
-)
 _UNICODE = {
     "−": "-", "–": "-", "‐": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": r"\div ", "≤": r"\le ",
     "≥": r"\ge ", "≠": r"\ne ", "∞": r"\infty ", "π": r"\pi ", "√": r"\sqrt ", "∪": r"\cup ", "∩": r"\cap ",
@@ -136,7 +67,7 @@ _UNICODE = {
 _TRANSLATION = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {ord(a): b for a, b in _UNICODE.items()}
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _STYLE = re.compile(
-    r"\\(?:left|right|[bB]ig[lrm]?|[bB]igg[lrm]?|displaystyle|textstyle|limits|nolimits|boldsymbol|mathstrut)(?![a-zA-Z])\.?"
+    r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|boldsymbol|mathstrut)(?![a-zA-Z])\.?"
     r"|\\!|\\hspace\{[^{}]*\}|\\phantom\{[^{}]*\}|&nbsp;"
 )
 _SPACES = re.compile(r"\\[,;: ]|~")
@@ -154,16 +85,13 @@ _DOTTED = re.compile(r"([0-9]*)\.([0-9]*)\\dot\s*\{?([0-9])\}?(?:([0-9]*)\\dot\s
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)(?![0-9.])")
 _ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{([a-z]+)\*?\}(?:\{[clr| ]*\})?")
 _DECORATED = re.compile(
-    r"\\(?:overline|vec|hat|bar|tilde|overrightarrow|overleftrightarrow|widehat|mathscr|mathfrak)\s*(?:\{[^{}]*\}|[a-zA-Z])"
+    r"\\(?:overline|vec|hat|bar|tilde|overrightarrow|widehat|mathscr|mathfrak)\s*(?:\{[^{}]*\}|[a-zA-Z])"
     r"|\\(?:angle|triangle|odot|parallelogram)\s*(?:\{[A-Z]{1,5}\}|[A-Z]{1,5}|[0-9])"
 )
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _LETTERS = re.compile(r"[a-zA-Z]+")
 _SIGN = re.compile(r"<=|>=|!=|<|>|[-+*/^_=()\[\]{}|,;:!%'&]")
 _PROSE = re.compile(r"[A-Za-z][A-Za-z\s,.'-]*")
-_SHORT_WORDS = frozenset(
-    ["yes", "no", "odd", "even", "true", "false", "none", "all", "dne", "red", "blue", "one", "two", "six", "ten"]
-)
 
 
 def tokenize(text: str) -> list[Token]:
@@ -198,7 +126,7 @@ def _clean(text: str) -> str:
 def _peel(text: str) -> str:
     """Returns the text without its outermost layer of spaces, punctuation and one wrapper."""
     text = text.strip()
-    text = re.sub(r"(?<!\\)[.,;]+$|\\\\$|\\[ ,;:]$", "", text)
+    text = re.sub(r"(?<![\\.,;])[.,;]$|\\\\$|\\[ ,;:]$", "", text)
     for opening, closing in _WRAPPERS:
         inner = text[len(opening) : len(text) - len(closing)]
         has_both = len(text) >= len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing)
@@ -241,6 +169,7 @@ class _Lexer:
         self.depth = 0
         """Brackets that are open; a comma within any separates."""
         self.text_depth = 0
+        self.has_lone_dollar = len(re.findall(r"(?<!\\)\$", text)) % 2 == 1
 
     def read(self, *, is_text: bool) -> None:
         """Reads the whole source."""
@@ -341,7 +270,7 @@ class _Lexer:
             return position + 2
         if source[position] in "£€¥$":
             # A lone $ is a currency; pairs of them inside an answer are math delimiters.
-            if source[position] != "$" or len(re.findall(r"(?<!\\)\$", source)) % 2:
+            if source[position] != "$" or self.has_lone_dollar:
                 self._add("sym", source[position])
             return position + 1
         if found := _ENVIRONMENT.match(source, position, end):

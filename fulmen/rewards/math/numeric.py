@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 
 from fulmen.rewards.math.nodes import Expr, I, Name, Number, Op, names_in, walk
 
@@ -58,20 +58,36 @@ def look(left: Expr, right: Expr) -> Look:
 
 def is_constant_ratio(left: Expr, right: Expr, *, is_positive: bool) -> bool:
     """Returns whether the ratio of two expressions is, as far as can be seen, one constant other than zero."""
+    ratios = _ratios(left, right)
+    if len(ratios) < 2 or abs(ratios[0]) < TOLERANCE or (is_positive and ratios[0] < 0):
+        return False
+    return all(abs(ratio - ratios[0]) <= 1000 * TOLERANCE * max(1, abs(ratios[0])) for ratio in ratios)
+
+
+def simple_ratio(left: Expr, right: Expr) -> tuple[int, int] | None:
+    """Returns the fraction that the ratio of two expressions seems to be, if it is a simple one other than zero."""
+    ratio = _ratios(left, right)[0]
+    for bottom in range(1, 101):
+        top = mpmath.nint(ratio * bottom)
+        if top and abs(ratio * bottom - top) <= 1000 * TOLERANCE * max(1, abs(top)):
+            return int(top), bottom
+    return None
+
+
+def _ratios(left: Expr, right: Expr) -> list[Any]:
+    """Returns the ratio at every point where both have values and the second is not zero."""
     ratios = []
     for point, _ in _points(sorted(names_in(left) | names_in(right))):
         values = [_value(expr, point, is_complex=False) for expr in (left, right)]
-        if values[0] is None or values[1] is None or abs(values[1][0]) < TOLERANCE:
-            continue
-        ratios.append(values[0][0] / values[1][0])
-    if len(ratios) < 2 or abs(ratios[0]) < TOLERANCE or (is_positive and ratios[0] < 0):
-        return False
-    return all(abs(ratio - ratios[0]) <= TOLERANCE * max(1, abs(ratios[0])) * 1000 for ratio in ratios)
+        if values[0] is not None and values[1] is not None and abs(values[1][0]) > TOLERANCE:
+            ratios.append(values[0][0] / values[1][0])
+    return ratios
 
 
 def _is_whole_only(expr: Expr) -> bool:
     """Returns whether an expression has values for whole variables alone: (-1)^n, n!."""
-    if not any(isinstance(node, Op) and node.kind in ("fact", "pow") and names_in(node.args[-1]) for node in walk(expr)):
+    suspects = [node for node in walk(expr) if isinstance(node, Op) and node.kind in ("fact", "pow")]
+    if not any(names_in(node.args[-1]) for node in suspects):
         return False
     points = [point for point, _ in _points(sorted(names_in(expr))) if not _is_whole(point)]
     return all(_value(expr, point, is_complex=False) is None for point in points)

@@ -6,7 +6,6 @@ operand  := region | words | matrix | ratio | time | number with a base | expres
 """
 
 import itertools
-from fractions import Fraction
 
 from fulmen.errors import DataError
 from fulmen.rewards.math.expressions import Cursor, fail, parse_sum
@@ -40,14 +39,10 @@ from fulmen.rewards.math.units import MULTIPLIERS, read_unit
 MAX_ITEMS = 64
 """Items of a list, set or tuple, and rows or columns of a matrix."""
 MAX_TOKENS = 2500
+_MATRICES = ("matrix", "pmatrix", "bmatrix", "array", "smallmatrix")
 _OPENING = {"(": ")", "[": "]", "\\{": "\\}", "{": "}", "<(": ")>"}
 _RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "in", "~")
-_CURRENCIES = {
-    "$": ("money", Fraction(1)),
-    "£": ("pound", Fraction(1)),
-    "€": ("euro", Fraction(1)),
-    "¥": ("yuan", Fraction(1)),
-}
+_CURRENCIES = {"$": "dollars", "£": "£", "€": "€", "¥": "¥"}
 _SETS: dict[str, Node] = {"emptyset": EMPTY_SET, "\\mathbb{R}": Region((REAL_LINE,))}
 _SENTENCES: dict[str, Node] = {
     "no solution": EMPTY_SET,
@@ -74,6 +69,10 @@ def parse_answer(text: str) -> Node:
     tokens = tokenize(text)
     if len(tokens) > MAX_TOKENS:
         raise DataError(f"answer: {len(tokens)} tokens; allowed: up to {MAX_TOKENS}")
+    steps = [{"{": 1, "}": -1}.get(token.text, 0) for token in tokens if token.kind == "sym"]
+    heights = list(itertools.accumulate(steps, initial=0))
+    if min(heights) < 0 or heights[-1]:
+        raise DataError("answer: braces that do not match; allowed: balanced braces")
     return _answer(tokens)
 
 
@@ -87,15 +86,17 @@ def _answer(tokens: list[Token]) -> Node:
     items = [member for part in kept for member in _spread(_item(part))]
     if len(items) == 1:
         return items[0]
-    regions = [relation_region(item) for item in items if isinstance(item, Relation)] if set(joints) == {"or"} else []
-    if len(regions) == len(items) and len({region.name if region else None for region in regions}) == 1:
-        parts_of_all = [part for region in regions if region for part in region.parts]
-        return (
-            Region(tuple(parts_of_all), regions[0].name if regions[0] else "")
-            if parts_of_all
-            else Group("list", tuple(items))
-        )
-    return Group("list", tuple(items))
+    union = _union_of_relations(items) if set(joints) == {"or"} else None
+    return union or Group("list", tuple(items))
+
+
+def _union_of_relations(items: list[Node]) -> Region | None:
+    """Returns what inequalities joined by "or" say, if all are of one variable."""
+    regions = [relation_region(item) if isinstance(item, Relation) else None for item in items]
+    found = [region for region in regions if region is not None]
+    if len(found) < len(items) or len({region.name for region in found}) > 1:
+        return None
+    return Region(tuple(part for region in found for part in region.parts), found[0].name)
 
 
 def _is_oxford(index: int, joints: list[str]) -> bool:
@@ -253,7 +254,7 @@ def _set(inner: list[Token], *, is_braced: bool) -> Node | None:
     """Returns a set; bare braces are one where they hold several items."""
     if not inner:
         return EMPTY_SET if is_braced else None
-    condition, joints = _split(inner, ("|", ":"))
+    condition, _ = _split(inner, ("|", ":"))
     if is_braced and len(condition) == 2 and len(condition[0]) in (1, 3):
         return _item(condition[1])
     parts, _ = _split(inner, (",", ";"))
@@ -326,23 +327,21 @@ def _expression(tokens: list[Token]) -> Expr:
 
 
 def _quantity(tokens: list[Token]) -> Node:
-    """Returns an expression with what stands behind it: a unit, a percent or degree sign, or nothing."""
-    currency = _CURRENCIES.get(tokens[0].text) if tokens[0].kind == "sym" else None
-    sign = tokens[0].text if len(tokens) > 1 and tokens[0].text == "-" and tokens[1].text in _CURRENCIES else ""
-    if sign:
+    """Returns an expression with what stands around it: a currency, a unit, a percent or degree sign, or nothing."""
+    if len(tokens) > 1 and tokens[0].text == "-" and tokens[1].text in _CURRENCIES:
         found = _quantity(tokens[1:])
-        return Quantity(neg(found.value), found.unit) if isinstance(found, Quantity) else found
+        assert isinstance(found, Quantity), "it begins with a currency"
+        return Quantity(neg(found.value), found.unit)
+    currency = _CURRENCIES.get(tokens[0].text, "") if tokens[0].kind == "sym" else ""
     cursor = Cursor(list(tokens[1:] if currency else tokens))
     value = parse_sum(cursor)
     rest = [token for token in cursor.tokens[cursor.position :] if token.text not in ("{", "}")]
     while rest and rest[0].kind == "word" and rest[0].text.casefold() in MULTIPLIERS:
         value = Op("mul", (value, number(MULTIPLIERS[rest.pop(0).text.casefold()])))
-    if currency:
-        dimension, factor = currency
-        is_plain = not rest or [token.text.casefold() for token in rest] in (["dollars"], ["usd"])
-        if not is_plain:
-            raise fail(cursor, "a unit or the end")
-        return Quantity(value, Unit(((dimension, 1),), factor))
+    if currency and [token.text.casefold() for token in rest] in ([], ["dollars"], ["usd"]):
+        rest = [Token(kind="word", text=currency)]
+    elif currency:
+        raise fail(cursor, "the end")
     if not rest:
         return value
     unit = _unit(rest)
@@ -357,9 +356,8 @@ def _unit(rest: list[Token]) -> Unit | None:
     if texts[:2] == ["^", "circ"]:
         scale = {"C": "celsius", "F": "fahrenheit"}.get("".join(texts[2:]), "")
         return read_unit([scale or "degree"]) if scale or len(texts) == 2 else None
-    symbols = {"%": "%", "$": "dollars", "£": "£", "€": "€", "¥": "¥"}
-    if len(texts) == 1 and texts[0] in symbols:
-        return read_unit([symbols[texts[0]]])
+    if len(texts) == 1 and texts[0] in ("%", *_CURRENCIES):
+        return read_unit([_CURRENCIES.get(texts[0], texts[0])])
     words = ["*" if text == "cdot" else text for text in texts]
     is_unit = all(token.kind == "word" or token.text in ("^", "/", "2", "3", "cdot") for token in rest)
     return read_unit(words) if is_unit and rest[0].kind == "word" else None

@@ -19,7 +19,7 @@ from fulmen.rewards.math.nodes import (
 )
 
 REAL_LINE = Interval(neg(INFINITY), INFINITY, False, False)
-_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def as_region(node: Node) -> Region | None:
@@ -57,7 +57,7 @@ def without(whole: Node, taken: Node) -> Region:
 
 
 def relation_region(relation: Relation) -> Region | None:
-    """Returns the values of a variable for which an inequality, or a membership, holds; None where it is of another form."""
+    """Returns where an inequality or membership of one variable holds; None where it is of another form."""
     if relation.ops == ("in",) and isinstance(relation.members[0], Name):
         region = as_region(relation.members[1])
         return Region(region.parts, relation.members[0].text) if region else None
@@ -73,7 +73,7 @@ def relation_region(relation: Relation) -> Region | None:
 
 def _half_line(left: Expr, op: str, right: Expr) -> Region | None:
     if not isinstance(left, Name):
-        left, op, right = right, _MIRRORED.get(op, op), left
+        left, op, right = right, MIRRORED.get(op, op), left
     if not isinstance(left, Name) or left.text in names_in(right):
         return None
     if op == "!=":
@@ -88,7 +88,7 @@ def _half_line(left: Expr, op: str, right: Expr) -> Region | None:
 def _between(members: list[Expr], ops: tuple[str, ...]) -> Region | None:
     low, middle, high = members
     if all(op in (">", ">=") for op in ops):
-        low, high, ops = high, low, (_MIRRORED[ops[1]], _MIRRORED[ops[0]])
+        low, high, ops = high, low, (MIRRORED[ops[1]], MIRRORED[ops[0]])
     is_chain = all(op in ("<", "<=") for op in ops) and isinstance(middle, Name)
     if not is_chain or not isinstance(middle, Name) or middle.text in names_in(low) | names_in(high):
         return None

@@ -1,6 +1,6 @@
 """What Math-Verify says of a pair; runs in a worker, and never decides."""
 
-import math_verify
+import math_verify  # type: ignore[import-untyped]
 
 
 def is_equal(answer: str, gold: str) -> bool:

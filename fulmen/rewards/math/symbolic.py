@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import sympy
-from sympy.functions.elementary.hyperbolic import HyperbolicFunction
-from sympy.functions.elementary.trigonometric import TrigonometricFunction
+import sympy  # type: ignore[import-untyped]
+from sympy.functions.elementary.hyperbolic import HyperbolicFunction  # type: ignore[import-untyped]
+from sympy.functions.elementary.trigonometric import TrigonometricFunction  # type: ignore[import-untyped]
 
 from fulmen.rewards.math import numeric
 from fulmen.rewards.math.compare import Comparison, ExactLeaves, UndecidedError
@@ -75,6 +75,9 @@ class SymbolicLeaves:
             return False
         symbols = _Symbols(is_whole=False)
         sides = symbols.build(left), symbols.build(right)
+        constant = numeric.simple_ratio(left, right)
+        if constant is not None and sympy.expand(sides[0] - sympy.Rational(*constant) * sides[1]) == 0:
+            return True
         for simplify in (sympy.cancel, sympy.simplify):
             ratio = simplify(sides[0] / sides[1])
             if not ratio.free_symbols and ratio.is_nonzero:

@@ -1,6 +1,7 @@
 """Units of measure and counted nouns behind a value."""
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from fulmen.rewards.math.nodes import Unit
@@ -63,211 +64,28 @@ _BASE: dict[str, tuple[str, Fraction]] = {
 _SPEEDS = {"mph": "mi/h", "kph": "km/h", "kmh": "km/h", "fps": "ft/s"}
 MULTIPLIERS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 """Words behind a number that multiply it."""
-RAW_UNITS = frozenset(word for word in _BASE if len(word) > 1 and word.isascii() and word not in ("in", "A")) | set(
-    _SPEEDS
-)
+RAW_UNITS = {word for word in _BASE if len(word) > 1 and word.isascii() and word != "in"} | set(_SPEEDS)
 """Units that are read as such outside of \\text."""
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 # A noun is dropped from "12 items"; these words are no nouns and may change the value.
-_NO_NOUNS = frozenset(
-    [
-        "a",
-        "about",
-        "above",
-        "add",
-        "after",
-        "all",
-        "almost",
-        "also",
-        "an",
-        "and",
-        "answer",
-        "any",
-        "approximately",
-        "are",
-        "around",
-        "as",
-        "at",
-        "base",
-        "before",
-        "below",
-        "between",
-        "both",
-        "but",
-        "by",
-        "cannot",
-        "correct",
-        "could",
-        "cubed",
-        "degree",
-        "divided",
-        "does",
-        "double",
-        "doubled",
-        "eight",
-        "eighth",
-        "eighths",
-        "either",
-        "eighty",
-        "eleven",
-        "else",
-        "equal",
-        "equals",
-        "even",
-        "every",
-        "exact",
-        "except",
-        "exactly",
-        "false",
-        "few",
-        "fewer",
-        "fifth",
-        "fifths",
-        "fifty",
-        "five",
-        "for",
-        "forty",
-        "four",
-        "fourth",
-        "fourths",
-        "from",
-        "greater",
-        "half",
-        "halves",
-        "has",
-        "hence",
-        "hundredth",
-        "hundredths",
-        "if",
-        "impossible",
-        "in",
-        "incorrect",
-        "infinite",
-        "infinitely",
-        "infinity",
-        "into",
-        "is",
-        "it",
-        "just",
-        "less",
-        "like",
-        "many",
-        "maximum",
-        "maybe",
-        "mean",
-        "minimum",
-        "minus",
-        "mod",
-        "modulo",
-        "more",
-        "most",
-        "multiplied",
-        "negative",
-        "neither",
-        "never",
-        "nine",
-        "ninth",
-        "ninths",
-        "no",
-        "none",
-        "nor",
-        "not",
-        "nothing",
-        "odd",
-        "of",
-        "off",
-        "on",
-        "one",
-        "only",
-        "or",
-        "other",
-        "otherwise",
-        "out",
-        "over",
-        "per",
-        "perhaps",
-        "pi",
-        "plus",
-        "point",
-        "positive",
-        "possibly",
-        "power",
-        "probably",
-        "quarter",
-        "quarters",
-        "raised",
-        "remainder",
-        "root",
-        "roughly",
-        "seven",
-        "seventh",
-        "sevenths",
-        "should",
-        "since",
-        "sixth",
-        "sixths",
-        "six",
-        "sixty",
-        "so",
-        "some",
-        "something",
-        "squared",
-        "squareroot",
-        "subtract",
-        "sum",
-        "ten",
-        "tenth",
-        "tenths",
-        "than",
-        "that",
-        "the",
-        "then",
-        "therefore",
-        "third",
-        "thirds",
-        "thirty",
-        "this",
-        "three",
-        "through",
-        "till",
-        "times",
-        "to",
-        "together",
-        "total",
-        "triple",
-        "tripled",
-        "true",
-        "twelve",
-        "twenty",
-        "twice",
-        "two",
-        "under",
-        "undefined",
-        "unless",
-        "unknown",
-        "until",
-        "up",
-        "was",
-        "were",
-        "whatever",
-        "when",
-        "where",
-        "which",
-        "while",
-        "will",
-        "with",
-        "within",
-        "without",
-        "would",
-        "wrong",
-        "x",
-        "y",
-        "yes",
-        "zero",
-    ]
-)
+_NO_NOUN_WORDS = """
+a about above add after all almost also an and answer any approximately are around as at base before below between
+both but by cannot correct could cubed degree divided does double doubled eight eighth eighths eighty either eleven
+else equal equals even every exact exactly except false few fewer fifth fifths fifty five for forty four fourth
+fourths from greater half halves has hence hundredth hundredths if impossible in incorrect infinite infinitely
+infinity into is it just less like many maximum maybe mean minimum minus mod modulo more most multiplied negative
+neither never nine ninth ninths no none nor not nothing odd of off on one only or other otherwise out over per perhaps
+pi plus point positive possibly power probably quarter quarters raised remainder root roughly same seven seventh
+sevenths should since six sixth sixths sixty so some something squared subtract sum ten tenth tenths than that the
+then therefore third thirds thirty this three through till times to together total triple tripled true twelve twenty
+twice two undefined under unknown unless until up wait was were whatever when where which while will with within
+without would wrong yes zero
+"""
+_NO_NOUNS = frozenset(_NO_NOUN_WORDS.split())
 _FILLERS = frozenset({"different", "distinct", "possible", "whole", "such"})
 MAX_NOUN_WORDS = 3
+MAX_PARTS = 3
+"""Units in a product of units."""
 
 
 def read_unit(words: list[str]) -> Unit | None:
@@ -288,36 +106,46 @@ def read_unit(words: list[str]) -> Unit | None:
 
 def _read_measure(words: list[str]) -> Unit | None:
     """Returns the product of known units that the words name, or None."""
-    powers: dict[str, int] = {}
-    factor, sign, pending, position = Fraction(1), 1, 1, 0
-    last: tuple[str, Fraction, int] | None = None
-    while position < len(words):
-        word = words[position].rstrip(".") or words[position]
-        position += 1
+    parts: list[_Part] = []
+    sign, power = 1, 1
+    words = [word.rstrip(".") or word for word in words if word not in ("*", "·")]
+    for place, word in enumerate(words):
+        after_caret = place > 0 and words[place - 1] == "^"
+        known = _BASE.get(word) or _BASE.get(word.lower())
         if word in ("/", "per"):
             sign = -1
-        elif word in ("*", "·"):
-            continue
-        elif word == "^" and last and position < len(words) and words[position] in ("2", "3"):
-            pending = int(words[position]) - 1
-            factor *= last[1] ** (last[2] * pending)
-            powers[last[0]] += last[2] * pending
-            pending, last, position = 1, None, position + 1
-        elif word in ("squared", "cubed") and last:
-            factor *= last[1] ** (last[2] * (_POWERS[word] - 1))
-            powers[last[0]] += last[2] * (_POWERS[word] - 1)
-            last = None
+        elif parts and word in ("squared", "cubed"):
+            parts[-1] = parts[-1].raised(_POWERS[word])
+        elif parts and after_caret and word in ("2", "3"):
+            parts[-1] = parts[-1].raised(int(word))
         elif word in _POWERS:
-            pending = _POWERS[word]
-        elif (known := _BASE.get(word) or _BASE.get(word.lower())) is not None:
-            factor *= known[1] ** (sign * pending)
-            powers[known[0]] = powers.get(known[0], 0) + sign * pending
-            last, pending = (known[0], known[1], sign), 1
-        else:
+            power = _POWERS[word]
+        elif known is not None:
+            parts.append(_Part(known[0], known[1], sign * power))
+            power = 1
+        elif word != "^":
             return None
-    if not powers or pending != 1:
+    if not 0 < len(parts) <= MAX_PARTS or power != 1 or words[-1] in ("^", "/", "per"):
         return None
-    return Unit(dimensions=tuple(sorted(item for item in powers.items() if item[1])), factor=factor)
+    powers: dict[str, int] = {}
+    factor = Fraction(1)
+    for part in parts:
+        powers[part.dimension] = powers.get(part.dimension, 0) + part.power
+        factor *= part.factor**part.power
+    return Unit(dimensions=tuple(sorted(powers.items())), factor=factor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One known unit to a power."""
+
+    dimension: str
+    factor: Fraction
+    power: int
+
+    def raised(self, power: int) -> "_Part":
+        """Returns the unit to a further power."""
+        return _Part(self.dimension, self.factor, self.power * power)
 
 
 def _singular(word: str) -> str:
