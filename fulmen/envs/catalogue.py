@@ -21,7 +21,10 @@ OTHERS: dict[str, tuple[str, str]] = {
     "mini_brackets": ("fulmen.envs.mini.brackets", "Brackets"),
 }
 """Name to module and class."""
-ADAPTERS: dict[str, tuple[str, str]] = {}
+ADAPTERS: dict[str, tuple[str, str]] = {
+    "reasoning_gym": ("fulmen.envs.adapters.reasoning_gym", "ReasoningGym"),
+    "verifiers": ("fulmen.envs.adapters.verifiers", "VerifiersTaskset"),
+}
 """What stands before the colon, to module and class."""
 
 

@@ -1,6 +1,7 @@
 """What there is to train on: the list of environments, and one task to look at or to play."""
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -84,6 +85,8 @@ def read_knob(env: Env, knob: str) -> tuple[str, Any]:
         raise ConfigError(f"knobs: {knob!r}; allowed: NAME=VALUE with a name of {', '.join(known)}")
     kind = type(known[name])
     try:
+        if kind is dict:
+            return name, json.loads(text)
         if kind is bool:
             return name, {"true": True, "false": False}[text.lower()]
         if kind in (int, float):
