@@ -23,6 +23,7 @@ OTHERS: dict[str, tuple[str, str]] = {
 """Name to module and class."""
 ADAPTERS: dict[str, tuple[str, str]] = {
     "reasoning_gym": ("fulmen.envs.adapters.reasoning_gym", "ReasoningGym"),
+    "mathematics_dataset": ("fulmen.envs.adapters.mathematics_dataset", "MathematicsDataset"),
     "verifiers": ("fulmen.envs.adapters.verifiers", "VerifiersTaskset"),
 }
 """What stands before the colon, to module and class."""

@@ -15,7 +15,7 @@ def load_gym(dataset: str, **knobs: object) -> SingleTurnEnv:
     return env
 
 
-@pytest.mark.parametrize("dataset", ["gcd", "letter_counting", "chain_sum", "word_sorting", "knights_knaves"])
+@pytest.mark.parametrize("dataset", ["gcd", "letter_counting", "chain_sum", "word_sorting", "spell_backward"])
 def test_a_dataset_conforms(dataset: str) -> None:
     assert find_faults(load_gym(dataset), num_tasks=10) == []
 
@@ -48,5 +48,5 @@ def test_settings_reach_the_dataset() -> None:
         load_gym("nope")
     with pytest.raises(ConfigError, match="accepts any text"):
         load_gym("game_of_life_halting")
-    with pytest.raises(ConfigError, match="no adapter 'gym'; allowed: reasoning_gym, verifiers"):
+    with pytest.raises(ConfigError, match="no adapter 'gym'; allowed: reasoning_gym, mathematics_dataset, verifiers"):
         load("gym:gcd")
