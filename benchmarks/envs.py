@@ -34,7 +34,8 @@ GYM = {
     "arc_agi": "rearc", "cryptarithm": "cryptarithm", "futoshiki": "futoshiki", "game_of_24": "puzzle24",
     "kukurasu": "kakurasu", "object_counting": "leg_counting", "sudoku": "sudoku", "survo": "survo",
     "time_sequence": "time_intervals", "web_of_lies": "knights_knaves", "word_sorting": "word_sorting",
-    "knights_and_knaves": "knights_knaves", "boolean_expressions": "propositional_logic", "zebra_puzzle": "zebra_puzzles",
+    "knights_and_knaves": "knights_knaves", "boolean_expressions": "propositional_logic",
+    "zebra_puzzle": "zebra_puzzles",
 }  # fmt: skip
 """Our task to reasoning-gym's nearest."""
 DOCS = Path(__file__).parents[1] / "docs" / "environments.md"
