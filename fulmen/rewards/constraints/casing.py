@@ -2,9 +2,9 @@
 
 import random
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Draft
 from fulmen.rewards.constraints.reading import Language, Reply
 
@@ -19,7 +19,7 @@ class AllUpper(Constraint):
     KIND = "all_upper"
     LANGUAGES = ("en",)
     CLAIMS = frozenset({"casing"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write everything in capital letters (at least 10 letters).",
             "The reply must have 10 letters or more and no small letter.",
@@ -50,7 +50,7 @@ class AllLower(Constraint):
     KIND = "all_lower"
     LANGUAGES = ("en",)
     CLAIMS = frozenset({"casing"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write everything in small letters (at least 10 letters).",
             "The reply must have 10 letters or more and no capital, not even at the start of a sentence.",
@@ -82,7 +82,7 @@ class TitleCase(Constraint):
     LANGUAGES = ("en",)
     UNITS = ("word",)
     CLAIMS = frozenset({"casing"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Begin every word with a capital letter and write the rest of it in small letters (numbers are free).",
             "Each Word Must Have A Capital First Letter And No Other Capital; numbers are free.",
@@ -115,7 +115,7 @@ class UpperWordsBetween(Constraint):
     LANGUAGES = ("en",)
     UNITS = ("word",)
     CLAIMS = frozenset({"casing"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {low} and at most {high} words entirely in capitals (words of two or more letters).",
             "Between {low} and {high} words of two or more letters must be all capitals, LIKE THIS.",
@@ -155,7 +155,7 @@ class FirstWordUpper(Constraint):
     LANGUAGES = ("en",)
     UNITS = ("word", "sentence")
     CLAIMS = frozenset({"casing"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write the first word of every sentence, and no other word of two or more letters, entirely in capitals.",
             "Every sentence's first word must be all capitals; all other words of two letters or more must not be.",

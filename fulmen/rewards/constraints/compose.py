@@ -116,9 +116,7 @@ def compose_example(constraints: Sequence[Constraint], *, language: Language, rn
     return None
 
 
-def draw_constraints(
-    rng: random.Random, *, num: int, level: int, language: Language = "en"
-) -> tuple[Constraint, ...]:
+def draw_constraints(rng: random.Random, *, num: int, level: int, language: Language = "en") -> tuple[Constraint, ...]:
     """Returns different kinds of constraints that one text can keep.
 
     Raises:
@@ -172,5 +170,3 @@ def _mend(draft: Draft, constraints: Sequence[Constraint]) -> str:
         draft.fit()
     text = draft.render()
     return "" if check_all(constraints, text).faults else clean(text)
-
-

@@ -16,6 +16,8 @@ from fulmen.rewards.constraints.reading import LANGUAGES, Language, Reply, Unit,
 
 MAX_LEVEL = 4
 """Hardest level; the easiest is 0."""
+Phrases = Mapping[Language, tuple[str, ...]]
+"""Wordings with parameters in braces."""
 Claim = Literal["opening", "ending", "casing", "layout", "sentence_start", "sentence_end", "script", "whole"]
 
 
@@ -25,7 +27,7 @@ class Constraint(ABC):
 
     KIND: ClassVar[str]
     """What JSON says."""
-    PHRASES: ClassVar[Mapping[Language, tuple[str, ...]]]
+    PHRASES: ClassVar[Phrases]
     """What a user is told, with parameters in braces; several wordings that say the same."""
     LANGUAGES: ClassVar[tuple[Language, ...]] = LANGUAGES
     """Languages of prompts that may ask for it."""
@@ -120,7 +122,9 @@ def scaled(rng: random.Random, level: int, *, easy: tuple[int, int], hard: tuple
 def _show(value: object, language: Language) -> str:
     """Returns a parameter as a user reads it."""
     if isinstance(value, tuple):
-        return ("、" if language == "zh" else ", ").join(f"“{item}”" if language == "zh" else f"'{item}'" for item in value)
+        if language == "zh":
+            return "、".join(f"“{item}”" for item in value)
+        return ", ".join(f"'{item}'" for item in value)
     return str(value)
 
 
@@ -133,6 +137,7 @@ def _read_field(kind: str, name: str, annotation: Any, record: Mapping[str, Any]
         return value
     if get_origin(annotation) is Literal and value in get_args(annotation):
         return value
-    if get_origin(annotation) is tuple and isinstance(value, list) and all(isinstance(item, str) and item for item in value):
+    is_list = get_origin(annotation) is tuple and isinstance(value, list) and bool(value)
+    if is_list and all(isinstance(item, str) and item for item in value):
         return tuple(value)
     raise DataError(f"constraint {kind!r}, {name}: {value!r}; allowed: {annotation}")

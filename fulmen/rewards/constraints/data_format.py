@@ -3,9 +3,9 @@
 import json
 import random
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Span
 from fulmen.rewards.constraints.reading import Language, Reply, split_words
 from fulmen.rewards.constraints.vocabulary import JSON_KEYS
@@ -26,7 +26,7 @@ class JsonObject(_Json):
     """A JSON object with given keys and texts as values."""
 
     KIND = "json_object"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Answer with one JSON object and nothing else (no code fence), with exactly these keys: {keys}. "
             "Every value is a non-empty string.",
@@ -64,7 +64,7 @@ class JsonArray(_Json):
     """A JSON array of so many texts."""
 
     KIND = "json_array"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Answer with one JSON array and nothing else (no code fence): exactly {num} different non-empty strings.",
             "The whole reply must be a JSON array of exactly {num} different non-empty strings, without a code fence.",

@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Literal, Self
 
 from fulmen.rewards.constraints.reading import SCRIPTS, Language, Reply, Script, split_words
@@ -88,7 +89,7 @@ class Token:
     @property
     def size(self) -> int:
         """Its number of words."""
-        return len(split_words(self.text))
+        return _num_words(self.text)
 
 
 @dataclass(kw_only=True)
@@ -166,8 +167,7 @@ class Draft:
     def render(self) -> str:
         """Returns the text."""
         text = self.layout(self) if self.layout else "\n\n".join(map(self.render_block, self.blocks))
-        cased = {"": str, "upper": str.upper, "lower": str.lower, "title": _title}[self.casing](text)
-        return self.frame[0] + cased + self.frame[1]
+        return self.frame[0] + _cased(text, self.casing) + self.frame[1]
 
     def render_block(self, block: Block) -> str:
         """Returns a paragraph."""
@@ -200,8 +200,8 @@ class Draft:
 
     def find_word(self, is_wanted: Callable[[str], bool], *, script: Script | None = None) -> str:
         """Returns an allowed filler word with a property, or an empty string."""
-        words = [word for role in FILLER[script or self.script] for word in role if is_wanted(word)]
-        allowed = self._allowed(tuple(words), MANY)
+        words = (word for role in FILLER[script or self.script] for word in self._allowed(role, MANY))
+        allowed = list(filter(is_wanted, words))
         return self.rng.choice(allowed) if allowed else ""
 
     def new_passage(self, num: int | None = None, *, script: Script | None = None) -> Passage:
@@ -335,9 +335,9 @@ class Draft:
             if long_blocks:
                 passages = self.rng.choice(long_blocks).passages
                 del passages[self.rng.randrange(len(passages))]
-            elif (
-                len(free) > 1 or (free and len(self.blocks) > 1)
-            ) and sum(block.is_worded for block in self.blocks) > self.demands.paragraphs.low:
+            elif (len(free) > 1 or (free and len(self.blocks) > 1)) and sum(
+                block.is_worded for block in self.blocks
+            ) > self.demands.paragraphs.low:
                 self.blocks.remove(gone := self.rng.choice(free))
                 free.remove(gone)
 
@@ -397,7 +397,7 @@ class Draft:
         """Returns the words that the constraints allow, of at most so many words each."""
         key = (words, min(most, 8))
         if key not in self._allowed_words:
-            fitting = [word for word in words if most > 7 or len(split_words(word)) <= most]
+            fitting = [word for word in words if most > 7 or _num_words(word) <= most]
             self._allowed_words[key] = [word for word in fitting if self.allows(word)]
         return self._allowed_words[key]
 
@@ -415,6 +415,14 @@ def _capitalised(text: str) -> str:
     return text if match is None else text[: match.start()] + match.group().upper() + text[match.end() :]
 
 
-def _title(text: str) -> str:
-    """Returns the text with the first letter of every word large."""
-    return _WORD_START.sub(lambda match: match.group().upper(), text)
+def _cased(text: str, casing: Casing) -> str:
+    """Returns the text in a casing; for titles, with the first letter of every word large."""
+    if casing == "title":
+        return _WORD_START.sub(lambda match: match.group().upper(), text)
+    return {"": text, "upper": text.upper(), "lower": text.lower()}[casing]
+
+
+@lru_cache(maxsize=4096)
+def _num_words(text: str) -> int:
+    """Returns the number of words of a token."""
+    return len(split_words(text))

@@ -6,16 +6,18 @@ Markdown is read line by line with the markers of `reading`; nothing is rendered
 import random
 import re
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Block, Demands, Draft, Passage, Span
 from fulmen.rewards.constraints.punctuation import pin_filler
 from fulmen.rewards.constraints.reading import Language, Reply, split_words
 
 _BOLD = re.compile(r"\*\*(?![\s*])([^*\n]+)(?<!\s)\*\*")
 _PLACEHOLDER = re.compile(r"\[([^\[\]\n]+)\](?!\()")
-_MARKDOWN = re.compile(r"\*\*|__|`|~~|\]\(|^ *(?:[-*+•] |#{1,6} |[0-9]+[.)] |>|\||(?:\* *){3,}$|(?:- *){3,}$)", re.MULTILINE)
+_MARKDOWN = re.compile(
+    r"\*\*|__|`|~~|\]\(|^ *(?:[-*+•] |#{1,6} |[0-9]+[.)] |>|\||(?:\* *){3,}$|(?:- *){3,}$)", re.MULTILINE
+)
 _CELL_RULE = re.compile(r":?-{3,}:?")
 
 Tag = Literal["answer", "reply", "text", "result"]
@@ -27,12 +29,15 @@ class BulletsExactly(Constraint):
     """Exactly so many bullet points."""
 
     KIND = "bullets_exactly"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use exactly {num} bullet points: lines that begin with '- ' or '* ' and have some text.",
             "The reply must contain exactly {num} lines that are Markdown bullets ('- ' or '* ') with text.",
         ),
-        "zh": ("正好用{num}个项目符号：以“- ”或“* ”开头并带文字的行。", "全文恰好有{num}行以“- ”或“* ”开头、后面有文字的列表项。"),
+        "zh": (
+            "正好用{num}个项目符号：以“- ”或“* ”开头并带文字的行。",
+            "全文恰好有{num}行以“- ”或“* ”开头、后面有文字的列表项。",
+        ),
     }
     num: int
 
@@ -59,12 +64,15 @@ class NumberedExactly(Constraint):
     """Exactly so many numbered points, counted from 1."""
 
     KIND = "numbered_exactly"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use a numbered list of exactly {num} points: lines that begin with '1. ', '2. ' and so on up to {num}.",
             "Exactly {num} lines must be numbered, in order, '1. ', '2. ', ... '{num}. ', each with some text.",
         ),
-        "zh": ("用正好{num}项的编号列表：各行依次以“1. ”“2. ”……直到“{num}. ”开头。", "恰好{num}行带编号，从“1. ”起依次编到“{num}. ”，每行都有文字。"),
+        "zh": (
+            "用正好{num}项的编号列表：各行依次以“1. ”“2. ”……直到“{num}. ”开头。",
+            "恰好{num}行带编号，从“1. ”起依次编到“{num}. ”，每行都有文字。",
+        ),
     }
     num: int
 
@@ -74,7 +82,9 @@ class NumberedExactly(Constraint):
 
     def fault_in(self, reply: Reply) -> str:
         numbers = [line.number for line in reply.worded_lines if line.number]
-        return "" if numbers == [str(1 + at) for at in range(self.num)] else f"points {', '.join(numbers[:20]) or 'none'}"
+        return (
+            "" if numbers == [str(1 + at) for at in range(self.num)] else f"points {', '.join(numbers[:20]) or 'none'}"
+        )
 
     def needs(self) -> tuple[str, ...]:
         return tuple(f"{1 + at}. " for at in range(self.num))
@@ -91,7 +101,7 @@ class HeadingsExactly(Constraint):
     """Exactly so many Markdown headings of one depth."""
 
     KIND = "headings_exactly"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use exactly {num} Markdown headings, each a line that begins with '{marker} ', and no other headings.",
             "The reply must have exactly {num} headings marked with '{marker} ' and none of another depth.",
@@ -118,7 +128,9 @@ class HeadingsExactly(Constraint):
         return Demands(lines=Span(low=2 * self.num), sentences=Span(low=2 * self.num))
 
     def mend(self, draft: Draft) -> None:
-        draft.blocks = [block for block in draft.blocks if not (block.is_sealed and block.passages[0].marker[:1] == "#")]
+        draft.blocks = [
+            block for block in draft.blocks if not (block.is_sealed and block.passages[0].marker[:1] == "#")
+        ]
         for _ in range(self.num):
             body = draft.body()
             heading = draft.new_passage(max(2, draft.demands.sentence_words.low))
@@ -137,12 +149,15 @@ class BoldAtLeast(Constraint):
     """At least so many different pieces in bold."""
 
     KIND = "bold_at_least"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Put at least {num} different words or phrases in bold with two asterisks on each side, **like this**.",
             "At least {num} different pieces of text must be **bold** in Markdown (double asterisks).",
         ),
-        "zh": ("至少把{num}处不同的文字用双星号加粗，例如**这样**。", "用Markdown的双星号加粗不少于{num}处不同的文字。"),
+        "zh": (
+            "至少把{num}处不同的文字用双星号加粗，例如**这样**。",
+            "用Markdown的双星号加粗不少于{num}处不同的文字。",
+        ),
     }
     num: int
 
@@ -167,12 +182,15 @@ class PlaceholdersAtLeast(Constraint):
     """At least so many different placeholders in square brackets."""
 
     KIND = "placeholders_at_least"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Include at least {num} different placeholders in square brackets, such as [name].",
             "Leave {num} or more different gaps for the reader to fill, each named in square brackets, as in [date].",
         ),
-        "zh": ("至少包含{num}个不同的方括号占位符，例如[姓名]。", "留出不少于{num}处不同的待填内容，用方括号标明，如[日期]。"),
+        "zh": (
+            "至少包含{num}个不同的方括号占位符，例如[姓名]。",
+            "留出不少于{num}处不同的待填内容，用方括号标明，如[日期]。",
+        ),
     }
     num: int
 
@@ -198,9 +216,9 @@ class NoMarkdown(Constraint):
 
     KIND = "no_markdown"
     CLAIMS = frozenset({"layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
-            "Use no Markdown: no list markers, headings, quotes ('>'), tables, rules, links, bold, strikethrough or code.",
+            "Use no Markdown: no list marker, heading, quote ('>'), table, rule, link, bold, strikethrough or code.",
             "Plain text only: no Markdown list, heading, block quote, table, rule, link, bold, strikethrough or code.",
         ),
         "zh": ("不得使用Markdown：不要列表符号、标题、引用、表格、分隔线、链接、加粗、删除线和代码。",),
@@ -227,7 +245,7 @@ class CodeBlock(Constraint):
 
     KIND = "code_block"
     CLAIMS = frozenset({"layout", "opening", "ending", "whole"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Put the whole reply in one code block: the first line is ```{label}, the last is ```, no other backticks.",
             "Begin with the line ```{label} and end with the line ```; everything stands between, without backticks.",
@@ -260,7 +278,7 @@ class Tagged(Constraint):
 
     KIND = "tagged"
     CLAIMS = frozenset({"opening", "ending", "layout", "whole"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Wrap the whole reply in <{tag}> and </{tag}>, each used once, with nothing outside them.",
             "Begin the reply with <{tag}> and end it with </{tag}>; use both only once.",
@@ -292,9 +310,9 @@ class PartsExactly(Constraint):
     """Parts separated by lines of asterisks."""
 
     KIND = "parts_exactly"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
-            "Write exactly {num} parts, separated by lines that consist of three asterisks (***), none before or after.",
+            "Write exactly {num} parts, separated by lines of just three asterisks (***), none before or after.",
             "Divide the reply into exactly {num} parts with text, by lines of just *** between them.",
         ),
         "zh": ("正好写{num}个部分，相邻部分之间用只含三个星号（***）的一行隔开，首尾不加。",),
@@ -332,12 +350,14 @@ class TableExactly(Constraint):
 
     KIND = "table_exactly"
     CLAIMS = frozenset({"layout", "opening", "ending", "sentence_start", "whole"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Answer with one Markdown table and nothing else: a header, a rule and {rows} rows; {columns} columns; "
             "every line begins and ends with '|' and no cell is empty.",
         ),
-        "zh": ("只用一个Markdown表格回答：一行表头、一行分隔线、{rows}行内容，共{columns}列；每行以“|”开头和结尾，单元格不得为空。",),
+        "zh": (
+            "只用一个Markdown表格回答：一行表头、一行分隔线、{rows}行内容，共{columns}列；每行以“|”开头和结尾，单元格不得为空。",
+        ),
     }
     rows: int
     columns: int
@@ -383,7 +403,7 @@ class TableExactly(Constraint):
             rows = []
             for passage in draft.passages():
                 words = [token.before + token.text + token.after for token in passage.tokens]
-                cells = words[: self.columns - 1] + [" ".join(words[self.columns - 1 :])]
+                cells = [*words[: self.columns - 1], " ".join(words[self.columns - 1 :])]
                 rows.append(f"| {' | '.join(cells)} |")
             return "\n".join([*rows[:1], "|" + " --- |" * self.columns, *rows[1:]])
 

@@ -2,9 +2,9 @@
 
 import random
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Span
 from fulmen.rewards.constraints.reading import SCRIPTS, Language, Reply, Script
 from fulmen.rewards.constraints.vocabulary import FILLER
@@ -37,12 +37,15 @@ class OnlyScript(Constraint):
 
     KIND = "only_script"
     CLAIMS = frozenset({"script"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write in the {script} script only: every letter of the reply must belong to it (digits are free).",
             "No letter of any script other than {script} may occur; digits and marks are free.",
         ),
-        "zh": ("只能用{script}书写，不得出现其他文字（数字和标点不限）。", "全文的文字必须都是{script}，数字和标点不限。"),
+        "zh": (
+            "只能用{script}书写，不得出现其他文字（数字和标点不限）。",
+            "全文的文字必须都是{script}，数字和标点不限。",
+        ),
     }
     script: Script
 
@@ -83,7 +86,7 @@ class ScriptForbidden(Constraint):
     KIND = "script_forbidden"
     LANGUAGES = ("zh",)
     CLAIMS = frozenset({"script"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Do not use any letter of the {script} script.",),
         "zh": ("不得出现任何{script}。", "全文不能使用{script}。"),
     }
@@ -112,7 +115,7 @@ class ForeignLettersAtLeast(Constraint):
     """At least so many letters of another script."""
 
     KIND = "foreign_letters_at_least"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use at least {num} letters of the {script} script somewhere in the reply.",
             "Somewhere, {num} or more letters (or characters) of the {script} script must occur.",
@@ -152,7 +155,7 @@ class ParagraphScripts(Constraint):
     KIND = "paragraph_scripts"
     UNITS = ("paragraph",)
     CLAIMS = frozenset({"script", "layout", "casing"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write exactly two paragraphs: every letter of the first in the {first} script, of the second in {second}.",
             "The reply has two paragraphs; the first uses only {first} letters, the second only {second} letters.",

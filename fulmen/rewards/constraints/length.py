@@ -3,9 +3,10 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from itertools import pairwise
+from typing import ClassVar, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Span
 from fulmen.rewards.constraints.reading import Language, Reply, split_sentences
 
@@ -23,7 +24,7 @@ class WordsAtLeast(_Bounded):
 
     KIND = "words_at_least"
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Use at least {num} words.", "The reply must have {num} words or more.", "No fewer than {num} words."),
         "zh": ("不少于{num}字。", "回答至少要有{num}字。", "字数在{num}字或以上。"),
     }
@@ -46,7 +47,7 @@ class WordsAtMost(_Bounded):
 
     KIND = "words_at_most"
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Use at most {num} words.", "Do not go over {num} words.", "The reply must have {num} words or fewer."),
         "zh": ("不超过{num}字。", "最多写{num}字。", "字数在{num}字或以下。"),
     }
@@ -69,7 +70,7 @@ class WordsBetween(_Bounded):
 
     KIND = "words_between"
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Use between {low} and {high} words, both included.", "The reply must have {low} to {high} words."),
         "zh": ("字数在{low}到{high}字之间（含两端）。", "写{low}至{high}字。"),
     }
@@ -94,7 +95,7 @@ class WordsExactly(_Bounded):
 
     KIND = "words_exactly"
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Use exactly {num} words.", "The reply must have exactly {num} words, no more and no fewer."),
         "zh": ("正好写{num}字。", "字数必须恰好是{num}字，不多也不少。"),
     }
@@ -116,7 +117,7 @@ class CharactersBetween(_Bounded):
     """A number of characters within bounds."""
 
     KIND = "characters_between"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use {low} to {high} characters, not counting spaces and line breaks.",
             "Without spaces and line breaks, the reply must have at least {low} and at most {high} characters.",
@@ -144,7 +145,7 @@ class SentencesBetween(_Bounded):
 
     KIND = "sentences_between"
     UNITS = ("sentence",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Write {low} to {high} sentences.", "Use at least {low} and at most {high} sentences."),
         "zh": ("写{low}到{high}句话。", "至少{low}句，至多{high}句。"),
     }
@@ -169,7 +170,7 @@ class SentencesExactly(_Bounded):
 
     KIND = "sentences_exactly"
     UNITS = ("sentence",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Write exactly {num} sentences.", "The reply must consist of exactly {num} sentences."),
         "zh": ("正好写{num}句话。", "全文必须恰好有{num}句话。"),
     }
@@ -192,7 +193,7 @@ class SentenceWordsAtMost(_Bounded):
 
     KIND = "sentence_words_at_most"
     UNITS = ("word", "sentence")
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("No sentence may have more than {num} words.", "Keep every sentence to {num} words or fewer."),
         "zh": ("每句话不超过{num}字。", "任何一句都不能多于{num}字。"),
     }
@@ -215,7 +216,7 @@ class SentenceWordsAtLeast(_Bounded):
 
     KIND = "sentence_words_at_least"
     UNITS = ("word", "sentence")
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Every sentence must have at least {num} words.", "No sentence may have fewer than {num} words."),
         "zh": ("每句话至少{num}字。", "任何一句都不能少于{num}字。"),
     }
@@ -238,7 +239,7 @@ class ParagraphsExactly(_Bounded):
 
     KIND = "paragraphs_exactly"
     UNITS = ("paragraph",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Write exactly {num} paragraphs.", "The reply must have exactly {num} paragraphs."),
         "zh": ("正好写{num}段。", "全文必须恰好有{num}个段落。"),
     }
@@ -261,7 +262,7 @@ class ParagraphSentencesExactly(_Bounded):
 
     KIND = "paragraph_sentences_exactly"
     UNITS = ("paragraph", "sentence")
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Every paragraph must have exactly {num} sentences.", "Put exactly {num} sentences in each paragraph."),
         "zh": ("每段正好{num}句话。", "每一段都必须恰好有{num}句话。"),
     }
@@ -285,7 +286,7 @@ class LinesExactly(_Bounded):
 
     KIND = "lines_exactly"
     UNITS = ("line",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Write exactly {num} lines.", "The reply must have exactly {num} lines, blank ones not counted."),
         "zh": ("正好写{num}行。", "全文必须恰好有{num}行（空行不算）。"),
     }
@@ -308,7 +309,7 @@ class GrowingSentences(Constraint):
 
     KIND = "growing_sentences"
     UNITS = ("word", "sentence")
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {num} sentences, each with more words than the one before it.",
             "Every sentence must have more words than the previous one; write {num} sentences or more.",
@@ -323,7 +324,7 @@ class GrowingSentences(Constraint):
 
     def fault_in(self, reply: Reply) -> str:
         counts = [len(sentence.words) for sentence in reply.sentences]
-        for place, (before, after) in enumerate(zip(counts, counts[1:], strict=False), start=2):
+        for place, (before, after) in enumerate(pairwise(counts), start=2):
             if after <= before:
                 return f"sentence {place} has {after} words, the one before {before}"
         return _outside("sentences", len(counts), low=self.num)

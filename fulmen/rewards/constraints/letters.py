@@ -5,9 +5,9 @@ An accented or capital form is the same letter. What must be absent is also foun
 
 import random
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Passage, Span, Token
 from fulmen.rewards.constraints.reading import Language, Reply, fold, split_words, strip_accents
 from fulmen.rewards.constraints.vocabulary import ACROSTICS
@@ -20,7 +20,7 @@ class LettersForbidden(Constraint):
     KIND = "letters_forbidden"
     LANGUAGES = ("en",)
     UNITS = ("letter",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Do not use any of these letters anywhere: {letters}.",
             "The whole reply must be free of these letters: {letters}.",
@@ -52,7 +52,7 @@ class LetterAtLeast(Constraint):
     KIND = "letter_at_least"
     LANGUAGES = ("en",)
     UNITS = ("letter",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "The letter '{letter}' must occur at least {num} times.",
             "Use the letter '{letter}' {num} times or more in all.",
@@ -86,7 +86,7 @@ class LetterAtMost(Constraint):
     KIND = "letter_at_most"
     LANGUAGES = ("en",)
     UNITS = ("letter",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "The letter '{letter}' may occur at most {num} times.",
             "Use the letter '{letter}' no more than {num} times in all.",
@@ -120,7 +120,7 @@ class WordsStartingAtLeast(Constraint):
     KIND = "words_starting_at_least"
     LANGUAGES = ("en",)
     UNITS = ("word", "letter")
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use at least {num} different words that begin with the letter '{letter}'.",
             "{num} or more different words must start with '{letter}'.",
@@ -157,7 +157,7 @@ class SentencesStartWithLetter(Constraint):
     LANGUAGES = ("en",)
     UNITS = ("sentence", "letter")
     CLAIMS = frozenset({"sentence_start", "opening", "layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {num} sentences, the first word of each beginning with the letter '{letter}'.",
             "Every sentence must begin with a word in '{letter}'; write {num} sentences or more.",
@@ -195,7 +195,7 @@ class SentenceStartsDiffer(Constraint):
 
     KIND = "sentence_starts_differ"
     UNITS = ("sentence",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {num} sentences, no two of which begin with the same word.",
             "Begin every sentence with another word; write {num} sentences or more.",
@@ -218,7 +218,7 @@ class SentenceStartsDiffer(Constraint):
         return Demands(sentences=Span(low=self.num))
 
     def mend(self, draft: Draft) -> None:
-        seen = set()
+        seen: set[str] = set()
         for passage in draft.passages():
             first = split_words(passage.tokens[0].text.casefold())[:1]
             if set(first) & seen and not passage.is_fixed and not passage.tokens[0].is_pinned:
@@ -235,7 +235,7 @@ class Acrostic(Constraint):
     KIND = "acrostic"
     UNITS = ("line",)
     CLAIMS = frozenset({"sentence_start", "opening", "layout", "whole"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "The first letters of your lines, read from top to bottom, must spell '{word}', with no further line.",
             "Write an acrostic of '{word}': one line per letter, each beginning with its letter, and nothing else.",
@@ -283,7 +283,7 @@ class NeighboursDiffer(Constraint):
     KIND = "neighbours_differ"
     LANGUAGES = ("en",)
     UNITS = ("word", "letter")
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {num} words; no two words in a row may begin with the same letter.",
             "Of {num} words or more, no word may start with the letter that the word before it starts with.",
@@ -312,7 +312,10 @@ class NeighboursDiffer(Constraint):
         for at, token in enumerate(tokens):
             if token.is_pinned or token.size != 1:
                 continue
-            sides = {split_words(side.text)[-1 if side is tokens[at - 1] else 0][:1].casefold() for side in _sides(tokens, at)}
+            sides = {
+                split_words(side.text)[-1 if side is tokens[at - 1] else 0][:1].casefold()
+                for side in _sides(tokens, at)
+            }
             if token.text[:1].casefold() in sides:
                 token.text = draft.find_word(lambda word, sides=sides: word[0] not in sides) or token.text  # type: ignore[misc]
 

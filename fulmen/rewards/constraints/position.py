@@ -3,9 +3,9 @@
 import random
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Passage, Span, Token
 from fulmen.rewards.constraints.letters import set_first_word
 from fulmen.rewards.constraints.reading import Language, Reply, split_words
@@ -20,7 +20,7 @@ class StartsWith(Constraint):
 
     KIND = "starts_with"
     CLAIMS = frozenset({"opening", "sentence_start"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Begin the reply with the words '{text}' (capitals do not matter), with nothing in front of them.",
             "The very first words must be '{text}', in any case, with no mark before them.",
@@ -56,7 +56,7 @@ class EndsWith(Constraint):
 
     KIND = "ends_with"
     CLAIMS = frozenset({"ending"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "End the reply with the words '{text}' (capitals do not matter); only an end mark (. ! ? …) may follow.",
             "The last words must be '{text}', in any case, with nothing after them but an end mark.",
@@ -92,7 +92,7 @@ class SameFirstAndLastWord(Constraint):
     LANGUAGES = ("en",)
     UNITS = ("word",)
     CLAIMS = frozenset({"opening", "ending"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "The first and the last word of the reply must be the same word (capitals do not matter).",
             "End the reply with the very word it begins with, in any case.",
@@ -123,7 +123,7 @@ class WordAtPlace(Constraint):
     KIND = "word_at_place"
     LANGUAGES = ("en",)
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Word number {place} of the reply must be '{word}' (capitals do not matter).",
             "Counted from the start, the word at place {place} must be '{word}', in any case.",
@@ -167,7 +167,7 @@ class SentenceHasWord(Constraint):
 
     KIND = "sentence_has_word"
     UNITS = ("sentence",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Sentence number {place} must contain the whole word '{word}' (capitals do not matter).",
             "Use the word '{word}', in any case, in sentence number {place}.",
@@ -207,7 +207,7 @@ class ParagraphStartsWith(Constraint):
     KIND = "paragraph_starts_with"
     UNITS = ("paragraph",)
     CLAIMS = frozenset({"sentence_start", "layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {place} paragraphs; the first word of paragraph number {place} must be '{word}'.",
             "Paragraph number {place} must begin with the word '{word}' (capitals do not matter).",
@@ -246,7 +246,7 @@ class WordEverySentence(Constraint):
 
     KIND = "word_every_sentence"
     UNITS = ("sentence",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {num} sentences, each with the whole word '{word}' in it (capitals do not matter).",
             "Every sentence must contain the word '{word}', in any case; write {num} sentences or more.",

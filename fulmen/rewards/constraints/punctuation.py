@@ -3,9 +3,9 @@
 import random
 import re
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Span
 from fulmen.rewards.constraints.reading import Language, Reply, split_words
 from fulmen.rewards.constraints.vocabulary import KEYWORDS
@@ -19,7 +19,7 @@ FORMS: dict[Mark, str] = {
     "exclamation": "!！¡﹗‼⁈⁉",
     "colon": ":：﹕∶",
     "semicolon": ";；﹔;",
-    "quote": "\"“”„«»「」『』＂",
+    "quote": '"“”„«»「」『』＂',
     "parenthesis": "()（）﹙﹚",
     "dash": "-－–—―‐‑‒−",
 }
@@ -32,7 +32,7 @@ NAMES: dict[Language, dict[Mark, str]] = {
         "exclamation": "exclamation mark (! ！)",
         "colon": "colon (: ：)",
         "semicolon": "semicolon (; ；)",
-        "quote": "double quotation mark (\" “ ” 「 」 « »)",
+        "quote": 'double quotation mark (" “ ” 「 」 « »)',
         "parenthesis": "parenthesis ( ) （ ）",
         "dash": "dash or hyphen (- – —)",
     },
@@ -43,12 +43,19 @@ NAMES: dict[Language, dict[Mark, str]] = {
         "exclamation": "感叹号（! ！）",
         "colon": "冒号（: ：）",
         "semicolon": "分号（; ；）",
-        "quote": "双引号（\" “ ” 「 」 « »）",
+        "quote": '双引号（" “ ” 「 」 « »）',
         "parenthesis": "圆括号（( ) （ ））",
         "dash": "破折号或连字符（- – —）",
     },
 }
-_WIDE: dict[Mark, str] = {"comma": "，", "question": "？", "exclamation": "！", "colon": "：", "semicolon": "；", "period": "。"}
+_WIDE: dict[Mark, str] = {
+    "comma": "，",
+    "question": "？",
+    "exclamation": "！",
+    "colon": "：",
+    "semicolon": "；",
+    "period": "。",
+}
 _ASIDE = re.compile(r"[(（]([^()（）\n]*)[)）]")
 
 
@@ -66,7 +73,7 @@ class MarkForbidden(_Marked):
     """A mark that must not occur."""
 
     KIND = "mark_forbidden"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Do not use any {mark}.", "No {mark} may occur anywhere."),
         "zh": ("不得使用{mark}。", "全文不能出现任何{mark}。"),
     }
@@ -95,8 +102,11 @@ class MarkCountExactly(_Marked):
     """A mark that occurs exactly so many times."""
 
     KIND = "mark_count_exactly"
-    PHRASES = {
-        "en": ("In the whole reply, use exactly {num} of this mark: {mark}.", "The mark {mark} must occur exactly {num} times."),
+    PHRASES: ClassVar[Phrases] = {
+        "en": (
+            "In the whole reply, use exactly {num} of this mark: {mark}.",
+            "The mark {mark} must occur exactly {num} times.",
+        ),
         "zh": ("全文正好使用{num}个{mark}。", "{mark}必须恰好出现{num}次。"),
     }
     mark: Mark
@@ -117,9 +127,7 @@ class MarkCountExactly(_Marked):
     def mend(self, draft: Draft) -> None:
         forms = FORMS[self.mark]
         missing = self.num - sum(map(draft.render().count, forms))
-        places = [
-            (passage, at) for passage in draft.passages(is_free=True) for at in range(len(passage.tokens) - 1)
-        ]
+        places = [(passage, at) for passage in draft.passages(is_free=True) for at in range(len(passage.tokens) - 1)]
         draft.rng.shuffle(places)
         for passage, at in places:
             token = passage.tokens[at]
@@ -147,7 +155,7 @@ class SentencesEndWith(_Marked):
     KIND = "sentences_end_with"
     UNITS = ("sentence",)
     CLAIMS = frozenset({"sentence_end", "layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {num} sentences and end every one, headings and list items too, with a {mark}.",
             "Every sentence, {num} or more of them, must end with a {mark} and no other mark.",
@@ -186,12 +194,15 @@ class NoPunctuation(Constraint):
 
     KIND = "no_punctuation"
     CLAIMS = frozenset({"layout", "sentence_end"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use no punctuation and no symbols at all: only letters, digits, spaces and line breaks.",
             "Nothing but letters, digits, spaces and line breaks may occur; no punctuation, no symbols.",
         ),
-        "zh": ("不得使用任何标点和符号，只能有文字、数字、空格和换行。", "全文只用文字、数字、空格和换行，不加任何标点或符号。"),
+        "zh": (
+            "不得使用任何标点和符号，只能有文字、数字、空格和换行。",
+            "全文只用文字、数字、空格和换行，不加任何标点或符号。",
+        ),
     }
 
     @classmethod
@@ -218,12 +229,15 @@ class AsidesExactly(Constraint):
     """Exactly so many asides in parentheses."""
 
     KIND = "asides_exactly"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use exactly {num} pairs of parentheses, none inside another, each with at least one word in it.",
-            "The reply must have exactly {num} asides in parentheses, each of a word or more, and no other parenthesis.",
+            "The reply must have exactly {num} asides in parentheses, each of a word or more, and no others.",
         ),
-        "zh": ("正好使用{num}对圆括号，不可嵌套，每对里至少有一个字。", "全文恰好有{num}处括号内的补充说明，除此之外不得出现圆括号。"),
+        "zh": (
+            "正好使用{num}对圆括号，不可嵌套，每对里至少有一个字。",
+            "全文恰好有{num}处括号内的补充说明，除此之外不得出现圆括号。",
+        ),
     }
     num: int
 
@@ -254,12 +268,15 @@ class QuotedWord(Constraint):
     """A word that stands in double quotation marks wherever it occurs."""
 
     KIND = "quoted_word"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use the word '{word}' at least {num} times, each time directly between double quotation marks.",
-            "The word '{word}' must occur {num} times or more and never without double quotation marks right around it.",
+            "The word '{word}' must occur {num} times or more, always with double quotation marks right around it.",
         ),
-        "zh": ("“{word}”一词至少出现{num}次，每次都要紧挨着加上双引号。", "“{word}”出现不少于{num}次，并且每次都放在双引号里，引号内没有别的字。"),
+        "zh": (
+            "“{word}”一词至少出现{num}次，每次都要紧挨着加上双引号。",
+            "“{word}”出现不少于{num}次，并且每次都放在双引号里，引号内没有别的字。",
+        ),
     }
     word: str
     num: int
@@ -270,7 +287,7 @@ class QuotedWord(Constraint):
 
     def fault_in(self, reply: Reply) -> str:
         num = count_word(reply, self.word)
-        quoted = len(re.findall(f"[\"“„«「『]{re.escape(self.word)}[\"”“»」』]", reply.text, re.IGNORECASE))
+        quoted = len(re.findall(f'["“„«「『]{re.escape(self.word)}["”“»」』]', reply.text, re.IGNORECASE))
         if num < self.num:
             return f"'{self.word}' {num} times, not {self.num} or more"
         return "" if quoted == num else f"'{self.word}' without quotation marks"

@@ -9,7 +9,7 @@ sentence   ends with . ! ? or … before a space or the end of the line (closing
 paragraph  a block between blank lines; a block without a word is none.
 line       a line with at least one word.
 marker     `-`, `*`, `+`, `•` and a space, `1.` or `1)`, or `#` to `######` and a space, at the start of a line; no
-           marker is a word, or a part of a sentence; nor is a line that is just a code fence or a tag like <answer>.
+           marker is a word or a part of a sentence; nor is a line that is just a code fence or a tag like <answer>.
 
 The checkers read what a reader sees: invisible characters and HTML comments are gone, every kind of line break and
 space is one, full-width letters and digits are plain, a line has no spaces at its end.
@@ -43,8 +43,8 @@ RULES: dict[Language, dict[Unit, str]] = {
     "en": {
         "word": (
             "A word is a run of letters or digits; hyphens and other marks split words, an apostrophe inside does not. "
-            "Each Chinese or Japanese character is one word. List markers such as '1.', and code fences and tags on lines "
-            "of their own, are not words."
+            "Each Chinese or Japanese character is one word. List markers such as '1.' are not words, nor are code "
+            "fences and tags on lines of their own."
         ),
         "sentence": (
             "A sentence ends with . ! ? … before a space, with 。！？, or at the end of its line, "
@@ -73,7 +73,8 @@ _RANGES: dict[Script, str] = {
     "kana": "\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff",
     "hangul": "\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3",
     "arabic": "\u0620-\u063f\u0641-\u064a\u066e-\u06d3\u0750-\u077f",
-    "greek": "\u0370-\u0373\u0376-\u037d\u0386\u0388-\u03ff\u1f00-\u1fbc\u1fc2-\u1fcc\u1fd0-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ffc",
+    "greek": "\u0370-\u0373\u0376-\u037d\u0386\u0388-\u03ff\u1f00-\u1fbc\u1fc2-\u1fcc\u1fd0-\u1fdb\u1fe0-\u1fec"
+    "\u1ff2-\u1ffc",
 }
 _SCRIPT = {script: re.compile(f"[{chars}]") for script, chars in _RANGES.items()}
 _INVISIBLE = re.compile(

@@ -3,12 +3,13 @@
 import random
 import re
 from dataclasses import dataclass
-from typing import Self
+from itertools import pairwise
+from typing import ClassVar, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Block, Demands, Draft, Passage, Span, Token
 from fulmen.rewards.constraints.letters import set_first_word
-from fulmen.rewards.constraints.position import last_passage, only_words
+from fulmen.rewards.constraints.position import only_words
 from fulmen.rewards.constraints.reading import Language, Reply, split_words
 from fulmen.rewards.constraints.vocabulary import ENDINGS, LABELS
 
@@ -21,7 +22,7 @@ class Titled(Constraint):
 
     KIND = "titled"
     CLAIMS = frozenset({"opening", "layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "The first line must be a title of at least {num} words in double angular brackets, <<like this>>, alone.",
             "Put a title of {num} words or more, wrapped in << and >>, on the first line and nothing else on it.",
@@ -70,7 +71,7 @@ class Postscript(Constraint):
     KIND = "postscript"
     UNITS = ("paragraph", "word")
     CLAIMS = frozenset({"ending", "layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "End with a postscript: the last paragraph must begin with 'P.S.' and have at least {num} words after it.",
             "The last of two or more paragraphs must be a postscript that starts with 'P.S.' and goes on for {num} "
@@ -119,10 +120,10 @@ class SectionsExactly(Constraint):
 
     KIND = "sections_exactly"
     CLAIMS = frozenset({"layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
-            "Write exactly {num} sections, each under a line that says just '{label} 1', '{label} 2' and so on, with text.",
-            "Divide the reply into {num} sections; the line before each is '{label} 1' up to '{label} {num}', in order.",
+            "Write exactly {num} sections, each with text under a line that is just '{label} 1', '{label} 2' and so on.",
+            "Divide the reply into {num} sections with the lines '{label} 1' to '{label} {num}' before them, in order.",
         ),
         "zh": ("正好写{num}个小节，每节前用单独一行标明“{label} 1”“{label} 2”……依次到“{label} {num}”，每节都有内容。",),
     }
@@ -147,15 +148,16 @@ class SectionsExactly(Constraint):
         return tuple(f"{self.label} {1 + at}" for at in range(self.num))
 
     def demands(self) -> Demands:
-        return Demands(
-            lines=Span(low=2 * self.num), sentences=Span(low=2 * self.num), sentence_words=Span(low=0)
-        )
+        return Demands(lines=Span(low=2 * self.num), sentences=Span(low=2 * self.num), sentence_words=Span(low=0))
 
     def mend(self, draft: Draft) -> None:
         labels = [f"{self.label} {1 + at}" for at in range(self.num)]
         draft.blocks = [
-            block for block in draft.blocks if not (block.passages[0].is_fixed and block.passages[0].tokens
-            and block.passages[0].tokens[0].text in labels)
+            block
+            for block in draft.blocks
+            if not (
+                block.passages[0].is_fixed and block.passages[0].tokens and block.passages[0].tokens[0].text in labels
+            )
         ]
         at = 1 if draft.blocks and not draft.blocks[0].is_sealed else len(draft.blocks)
         for label in reversed(labels):
@@ -164,9 +166,10 @@ class SectionsExactly(Constraint):
             rest = [draft.new_passage(4) for _ in range(max(1, min(8, draft.demands.paragraph_sentences.low) - 1))]
             rest[0].starts_line = True
             draft.blocks.insert(min(at, len(draft.blocks)), Block(passages=[head, *rest], is_sealed=True))
-        if len(draft.passages()) > draft.demands.sentences.high or sum(
-            block.is_worded for block in draft.blocks
-        ) > draft.demands.paragraphs.high:
+        if (
+            len(draft.passages()) > draft.demands.sentences.high
+            or sum(block.is_worded for block in draft.blocks) > draft.demands.paragraphs.high
+        ):
             draft.blocks = [block for block in draft.blocks if block.is_sealed]
 
 
@@ -177,7 +180,7 @@ class Refrain(Constraint):
     KIND = "refrain"
     UNITS = ("paragraph",)
     CLAIMS = frozenset({"ending", "layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {num} paragraphs, each ending with the words '{text}' (capitals and marks do not matter).",
             "Every paragraph, {num} or more of them, must end with '{text}'; case and punctuation are free.",
@@ -224,7 +227,7 @@ class Chain(Constraint):
     LANGUAGES = ("en",)
     UNITS = ("sentence", "word")
     CLAIMS = frozenset({"sentence_start", "layout"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Write at least {num} sentences; each must begin with the word that the one before it ends with "
             "(capitals do not matter).",
@@ -239,7 +242,7 @@ class Chain(Constraint):
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(4, 8)))
 
     def fault_in(self, reply: Reply) -> str:
-        for before, after in zip(reply.sentences, reply.sentences[1:], strict=False):
+        for before, after in pairwise(reply.sentences):
             if before.words[-1].casefold() != after.words[0].casefold():
                 return f"'{after.words[0]}' follows '{before.words[-1]}'"
         num = len(reply.sentences)
@@ -250,7 +253,7 @@ class Chain(Constraint):
 
     def mend(self, draft: Draft) -> None:
         passages = draft.passages()
-        for before, after in zip(passages, passages[1:], strict=False):
+        for before, after in pairwise(passages):
             last = split_words(before.tokens[-1].text)[-1].casefold()
             if not after.is_fixed and split_words(after.tokens[0].text)[0].casefold() != last:
                 before.tokens[-1].is_pinned = True
@@ -266,7 +269,7 @@ class QuestionAtPlace(Constraint):
     KIND = "question_at_place"
     UNITS = ("sentence",)
     CLAIMS = frozenset({"sentence_end"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Sentence number {place} must be a question that ends with a question mark, and no other sentence may.",
             "Only sentence number {place} may end with a question mark, and it must.",
@@ -303,7 +306,7 @@ class Quotation(Constraint):
 
     KIND = "quotation"
     CLAIMS = frozenset({"opening", "ending", "layout", "whole"})
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Put the whole reply in double quotation marks: one at the very start, one at the very end, none between.",
             "The first and the last character must be double quotation marks, and there may be no others.",
@@ -319,13 +322,13 @@ class Quotation(Constraint):
         text = reply.text.strip()
         if text[0] not in '"“' or text[-1] not in '"”':
             return "not between double quotation marks"
-        return "double quotation marks inside" if re.search("[\"“”„«»]", text[1:-1]) else ""
+        return "double quotation marks inside" if re.search('["“”„«»]', text[1:-1]) else ""
 
     def needs(self) -> tuple[str, ...]:
         return ('"',)
 
     def allows(self, piece: str) -> bool:
-        return piece == '"' or not re.search("[\"“”„«»]", piece)
+        return piece == '"' or not re.search('["“”„«»]', piece)
 
     def mend(self, draft: Draft) -> None:
         draft.frame = ("“", "”") if draft.language == "zh" else ('"', '"')

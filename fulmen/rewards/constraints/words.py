@@ -8,9 +8,9 @@ import random
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
-from fulmen.rewards.constraints.constraint import Constraint, scaled
+from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Draft, Token
 from fulmen.rewards.constraints.reading import Language, Reply, fold, split_words
 from fulmen.rewards.constraints.vocabulary import COMMON_WORDS, KEYWORDS
@@ -23,7 +23,7 @@ class WordsIncluded(Constraint):
     """All of some words."""
 
     KIND = "words_included"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Include each of these words, spelled just so (capitals do not matter): {words}.",
             "All of these words must occur as whole words, in any case: {words}.",
@@ -55,7 +55,7 @@ class WordCountExactly(Constraint):
     """A word exactly so many times."""
 
     KIND = "word_count_exactly"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use the word '{word}' exactly {num} times (as a whole word, capitals do not matter).",
             "The whole word '{word}', in any case, must occur exactly {num} times.",
@@ -90,7 +90,7 @@ class WordsForbidden(Constraint):
     """None of some words."""
 
     KIND = "words_forbidden"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Do not use any of these words, in capitals or not: {words}.",
             "These words must not occur as whole words, in any case: {words}.",
@@ -124,7 +124,7 @@ class WordsInOrder(Constraint):
     """Some words, their first occurrences in a given order."""
 
     KIND = "words_in_order"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use all of these words, and let their first occurrences come in this order: {words}.",
             "These whole words must occur, each for the first time after the one before it: {words}.",
@@ -172,7 +172,7 @@ class WordRepeatsAtMost(Constraint):
     KIND = "word_repeats_at_most"
     LANGUAGES = ("en",)
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "No word may be used more than {num} times, short words and different capitals included.",
             "Use each word at most {num} times; 'The' and 'the' are the same word.",
@@ -192,7 +192,7 @@ class WordRepeatsAtMost(Constraint):
     def mend(self, draft: Draft) -> None:
         counts = Counter(Reply(draft.render()).keys)
         for passage in draft.passages(is_free=True):
-            for at, token in enumerate(passage.tokens):
+            for token in passage.tokens:
                 key = token.text.casefold()
                 if counts[key] > self.num and not token.is_pinned and token.size == 1:
                     counts[key] -= 1
@@ -207,7 +207,7 @@ class DistinctWordsAtLeast(Constraint):
 
     KIND = "distinct_words_at_least"
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use at least {num} different words ('The' and 'the' are the same).",
             "The reply must have {num} or more different words, capitals ignored.",
@@ -241,7 +241,7 @@ class LongWordsAtLeast(Constraint):
     KIND = "long_words_at_least"
     LANGUAGES = ("en",)
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use at least {num} different words of {letters} or more letters.",
             "At least {num} different words must be {letters} letters long or longer.",
@@ -280,7 +280,7 @@ class WordLettersAtMost(Constraint):
     KIND = "word_letters_at_most"
     LANGUAGES = ("en",)
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("No word may have more than {num} letters.", "Use only words of {num} letters or fewer."),
         "zh": ("任何单词都不得超过{num}个字母。",),
     }
@@ -309,12 +309,15 @@ class NumbersAtLeast(Constraint):
 
     KIND = "numbers_at_least"
     UNITS = ("word",)
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": (
             "Use at least {num} different numbers written in digits (list numbers do not count).",
             "At least {num} different numbers in digits, such as 7 or 42, must occur, list numbers not counted.",
         ),
-        "zh": ("至少使用{num}个不同的阿拉伯数字写成的数（列表编号不算）。", "文中要有{num}个以上（含）不同的数，用阿拉伯数字写，列表编号不算。"),
+        "zh": (
+            "至少使用{num}个不同的阿拉伯数字写成的数（列表编号不算）。",
+            "文中要有{num}个以上（含）不同的数，用阿拉伯数字写，列表编号不算。",
+        ),
     }
     num: int
 
@@ -339,7 +342,7 @@ class NoDigits(Constraint):
     """No digits."""
 
     KIND = "no_digits"
-    PHRASES = {
+    PHRASES: ClassVar[Phrases] = {
         "en": ("Do not use any digits, list numbers included.", "No digit from 0 to 9 may occur anywhere."),
         "zh": ("全文不得出现任何阿拉伯数字，列表编号也不行。", "不要使用0到9的任何数字。"),
     }
