@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Draft
@@ -28,7 +28,7 @@ class AllUpper(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "AllUpper":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:
@@ -59,7 +59,7 @@ class AllLower(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "AllLower":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:
@@ -91,7 +91,7 @@ class TitleCase(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "TitleCase":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:
@@ -126,7 +126,7 @@ class UpperWordsBetween(Constraint):
     high: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "UpperWordsBetween":
         low = scaled(rng, level, easy=(1, 2), hard=(4, 9))
         return cls(low=low, high=low + scaled(rng, level, easy=(4, 5), hard=(0, 0)))
 
@@ -164,7 +164,7 @@ class FirstWordUpper(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "FirstWordUpper":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:

@@ -106,8 +106,10 @@ def compose_example(constraints: Sequence[Constraint], *, language: Language, rn
     if find_any_conflict(constraints):
         return None
 
+    choosy = [constraint for constraint in constraints if type(constraint).allows is not Constraint.allows]
+
     def allows(piece: str) -> bool:
-        return all(constraint.allows(piece) for constraint in constraints)
+        return all(constraint.allows(piece) for constraint in choosy)
 
     for _ in range(NUM_DRAFTS):
         draft = Draft(rng=rng, language=language, demands=_joint(constraints), allows=allows)
@@ -142,7 +144,7 @@ def draw_with_example(
         chosen: list[Constraint] = []
         for kind in rng.sample(kinds, len(kinds)):
             drawn = kind.draw(rng, level=level, language=language)
-            if not find_any_conflict([*chosen, drawn]):
+            if not any(find_conflict(drawn, other) for other in chosen) and not _joint([*chosen, drawn]).fault:
                 chosen.append(drawn)
             if len(chosen) == num:
                 break
@@ -164,9 +166,11 @@ def _mend(draft: Draft, constraints: Sequence[Constraint]) -> str:
             return clean(text)
         if Reply(text).fault or turn in ROOM_TURNS:
             draft.make_room()
+        reply = Reply(draft.render())
         for constraint in constraints:
-            if constraint.fault_in(Reply(draft.render())):
+            if constraint.fault_in(reply):
                 constraint.mend(draft)
+                reply = Reply(draft.render())
         draft.fit()
     text = draft.render()
     return "" if check_all(constraints, text).faults else clean(text)

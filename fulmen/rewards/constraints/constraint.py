@@ -8,7 +8,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from fulmen.errors import ConfigError, DataError
 from fulmen.rewards.constraints.draft import Demands, Draft
@@ -38,7 +38,7 @@ class Constraint(ABC):
 
     @classmethod
     @abstractmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Constraint":
         """Returns a constraint with parameters of a level, 0 to `MAX_LEVEL`."""
 
     @abstractmethod
@@ -82,7 +82,7 @@ class Constraint(ABC):
         }
 
     @classmethod
-    def from_fields(cls, record: Mapping[str, Any]) -> Self:
+    def from_fields(cls, record: Mapping[str, Any]) -> "Constraint":
         """Returns the constraint of this kind that `to_json` wrote.
 
         Raises:

@@ -3,7 +3,7 @@
 import json
 import random
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Span
@@ -38,7 +38,7 @@ class JsonObject(_Json):
     keys: tuple[str, ...]
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "JsonObject":
         return cls(keys=tuple(rng.sample(JSON_KEYS[language], scaled(rng, level, easy=(2, 2), hard=(4, 7)))))
 
     def fault_in(self, reply: Reply) -> str:
@@ -74,7 +74,7 @@ class JsonArray(_Json):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "JsonArray":
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(5, 9)))
 
     def fault_in(self, reply: Reply) -> str:

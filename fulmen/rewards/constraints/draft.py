@@ -10,15 +10,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Literal, Self
+from typing import Literal
 
-from fulmen.rewards.constraints.reading import SCRIPTS, Language, Reply, Script, split_words
+from fulmen.rewards.constraints.reading import SCRIPTS, WORD, Language, Reply, Script, split_words
 from fulmen.rewards.constraints.vocabulary import FILLER
 
 MANY = 1_000_000
 """No upper bound."""
 FIT_ROUNDS = 6
-_NO_SPACES = re.compile("[\u3001-\u30ff\u3400-\u9fff\uff01-\uff60，]")
+_UNSPACED = "[\u3001-\u30ff\u3400-\u9fff\uff01-\uff60，]"
+_WIDE = re.compile(_UNSPACED)
+_NEEDLESS = re.compile(f"(?<={_UNSPACED}) | (?={_UNSPACED})")
+_LETTER = re.compile(r"[^\W\d_]")
 _WORD_START = re.compile(r"(?<![^\W_])(?<![^\W_]['’])[^\W\d_]")
 
 Casing = Literal["", "upper", "lower", "title"]
@@ -31,31 +34,38 @@ class Span:
     low: int = 0
     high: int = MANY
 
-    def meet(self, other: Self) -> "Span":
-        """Returns the integers in both; none if `low` is above `high`."""
-        return Span(low=max(self.low, other.low), high=min(self.high, other.high))
-
     def __contains__(self, number: int) -> bool:
         return self.low <= number <= self.high
+
+
+FREE = Span()
+"""No bounds; the object itself is what `Demands.meet` looks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demands:
     """Bounds on a whole text."""
 
-    words: Span = Span()
-    chars: Span = Span()
-    sentences: Span = Span()
-    paragraphs: Span = Span()
-    lines: Span = Span()
-    sentence_words: Span = Span()
+    words: Span = FREE
+    chars: Span = FREE
+    sentences: Span = FREE
+    paragraphs: Span = FREE
+    lines: Span = FREE
+    sentence_words: Span = FREE
     """Words of every sentence."""
-    paragraph_sentences: Span = Span()
+    paragraph_sentences: Span = FREE
     """Sentences of every paragraph."""
 
-    def meet(self, other: Self) -> "Demands":
+    def meet(self, other: "Demands") -> "Demands":
         """Returns the bounds of both."""
-        return Demands(**{each.name: getattr(self, each.name).meet(getattr(other, each.name)) for each in fields(self)})
+        spans = {}
+        for each in fields(self):
+            one, two = getattr(self, each.name), getattr(other, each.name)
+            if one is FREE or two is FREE:
+                spans[each.name] = two if one is FREE else one
+            else:
+                spans[each.name] = Span(low=max(one.low, two.low), high=min(one.high, two.high))
+        return Demands(**spans)
 
     @property
     def fault(self) -> str:
@@ -109,7 +119,7 @@ class Passage:
     @property
     def size(self) -> int:
         """Its number of words."""
-        return sum(token.size for token in self.tokens)
+        return len(WORD.findall(" ".join([token.text for token in self.tokens])))
 
 
 @dataclass(kw_only=True)
@@ -174,18 +184,18 @@ class Draft:
         text = ""
         for passage in block.passages:
             piece = self.render_passage(passage)
-            is_new_line = passage.starts_line or passage.marker or not text
-            text += ("\n" if text and is_new_line else "") + piece if is_new_line else _gap(text, piece) + piece
+            if text and (passage.starts_line or passage.marker):
+                text += "\n"
+            elif text and not _WIDE.match(text[-1]) and not _WIDE.match(piece):
+                text += " "
+            text += piece
         return text
 
     def render_passage(self, passage: Passage) -> str:
-        """Returns a sentence with its marker and its end mark."""
-        text = ""
-        for token in passage.tokens:
-            piece = token.before + token.text + token.after
-            text += _gap(text, piece) + piece
-        if not self.casing and not passage.is_fixed:
-            text = _capitalised(text)
+        """Returns a sentence with its marker and its end mark, its first letter large unless the casing is set."""
+        text = _joined([token.before + token.text + token.after for token in passage.tokens])
+        if not self.casing and not passage.is_fixed and (match := _LETTER.search(text)):
+            text = text[: match.start()] + match.group().upper() + text[match.end() :]
         return passage.marker + text + passage.end
 
     # New pieces.
@@ -398,21 +408,15 @@ class Draft:
         key = (words, min(most, 8))
         if key not in self._allowed_words:
             fitting = [word for word in words if most > 7 or _num_words(word) <= most]
-            self._allowed_words[key] = [word for word in fitting if self.allows(word)]
+            is_free = self.allows(" ".join(fitting))
+            self._allowed_words[key] = fitting if is_free else [word for word in fitting if self.allows(word)]
         return self._allowed_words[key]
 
 
-def _gap(left: str, right: str) -> str:
-    """Returns what separates two pieces: a space, unless one side is written without spaces."""
-    if not left or _NO_SPACES.match(left[-1]) or _NO_SPACES.match(right[:1]):
-        return ""
-    return " "
-
-
-def _capitalised(text: str) -> str:
-    """Returns the text with its first letter large."""
-    match = re.search(r"[^\W\d_]", text)
-    return text if match is None else text[: match.start()] + match.group().upper() + text[match.end() :]
+def _joined(pieces: list[str]) -> str:
+    """Returns the pieces with spaces between them, unless one side is written without spaces."""
+    text = " ".join(pieces)
+    return text if text.isascii() else _NEEDLESS.sub("", text)
 
 
 def _cased(text: str, casing: Casing) -> str:

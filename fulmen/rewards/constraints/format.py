@@ -6,7 +6,7 @@ Markdown is read line by line with the markers of `reading`; nothing is rendered
 import random
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Block, Demands, Draft, Passage, Span
@@ -42,7 +42,7 @@ class BulletsExactly(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "BulletsExactly":
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(5, 9)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -77,7 +77,7 @@ class NumberedExactly(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "NumberedExactly":
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(5, 9)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -112,7 +112,7 @@ class HeadingsExactly(Constraint):
     marker: Literal["#", "##", "###"]
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "HeadingsExactly":
         return cls(num=scaled(rng, level, easy=(1, 2), hard=(4, 6)), marker=rng.choice(("#", "##", "###")))
 
     def fault_in(self, reply: Reply) -> str:
@@ -162,7 +162,7 @@ class BoldAtLeast(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "BoldAtLeast":
         return cls(num=scaled(rng, level, easy=(1, 2), hard=(5, 8)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -195,7 +195,7 @@ class PlaceholdersAtLeast(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "PlaceholdersAtLeast":
         return cls(num=scaled(rng, level, easy=(1, 2), hard=(4, 7)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -225,7 +225,7 @@ class NoMarkdown(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "NoMarkdown":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:
@@ -255,7 +255,7 @@ class CodeBlock(Constraint):
     label: CodeLanguage
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "CodeBlock":
         return cls(label=rng.choice(("text", "markdown", "plaintext")))
 
     def fault_in(self, reply: Reply) -> str:
@@ -288,7 +288,7 @@ class Tagged(Constraint):
     tag: Tag
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Tagged":
         return cls(tag=rng.choice(("answer", "reply", "text", "result")))
 
     def fault_in(self, reply: Reply) -> str:
@@ -320,7 +320,7 @@ class PartsExactly(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "PartsExactly":
         return cls(num=scaled(rng, level, easy=(2, 2), hard=(3, 6)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -363,7 +363,7 @@ class TableExactly(Constraint):
     columns: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "TableExactly":
         columns = scaled(rng, level, easy=(2, 2), hard=(3, 5))
         return cls(rows=scaled(rng, level, easy=(2, 3), hard=(4, 8)), columns=columns)
 

@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Span
@@ -50,7 +50,7 @@ class OnlyScript(Constraint):
     script: Script
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "OnlyScript":
         home: Script = "han" if language == "zh" else "latin"
         return cls(script=rng.choice((home, *SCRIPTS[2 : 2 + 2 * level])) if level else home)
 
@@ -93,7 +93,7 @@ class ScriptForbidden(Constraint):
     script: Script
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "ScriptForbidden":
         return cls(script=rng.choice(SCRIPTS[2:] if level else ("latin",)) if rng.random() < 0.3 else "latin")
 
     def values(self, language: Language) -> dict[str, str]:
@@ -126,7 +126,7 @@ class ForeignLettersAtLeast(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "ForeignLettersAtLeast":
         home = "han" if language == "zh" else "latin"
         script: Script = rng.choice([script for script in SCRIPTS if script != home])
         return cls(script=script, num=scaled(rng, level, easy=(2, 5), hard=(12, 30)))
@@ -166,7 +166,7 @@ class ParagraphScripts(Constraint):
     second: Script
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "ParagraphScripts":
         pair: list[Script] = ["latin", "han"] if level < 3 else list(rng.sample(SCRIPTS, 2))
         rng.shuffle(pair)
         return cls(first=pair[0], second=pair[1])

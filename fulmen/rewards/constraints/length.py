@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Span
@@ -31,7 +31,7 @@ class WordsAtLeast(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordsAtLeast":
         return cls(num=scaled(rng, level, easy=(20, 40), hard=(150, 300)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -54,7 +54,7 @@ class WordsAtMost(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordsAtMost":
         return cls(num=scaled(rng, level, easy=(80, 150), hard=(15, 40)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -78,7 +78,7 @@ class WordsBetween(_Bounded):
     high: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordsBetween":
         low = scaled(rng, level, easy=(30, 80), hard=(40, 160))
         return cls(low=low, high=low + scaled(rng, level, easy=(40, 60), hard=(2, 8)))
 
@@ -102,7 +102,7 @@ class WordsExactly(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordsExactly":
         return cls(num=scaled(rng, level, easy=(10, 20), hard=(40, 120)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -128,7 +128,7 @@ class CharactersBetween(_Bounded):
     high: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "CharactersBetween":
         low = scaled(rng, level, easy=(100, 300), hard=(200, 600)) // (3 if language == "zh" else 1)
         return cls(low=low, high=low + scaled(rng, level, easy=(200, 300), hard=(20, 40)))
 
@@ -153,7 +153,7 @@ class SentencesBetween(_Bounded):
     high: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SentencesBetween":
         low = scaled(rng, level, easy=(2, 5), hard=(6, 15))
         return cls(low=low, high=low + scaled(rng, level, easy=(4, 5), hard=(1, 2)))
 
@@ -177,7 +177,7 @@ class SentencesExactly(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SentencesExactly":
         return cls(num=scaled(rng, level, easy=(2, 4), hard=(7, 15)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -200,7 +200,7 @@ class SentenceWordsAtMost(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SentenceWordsAtMost":
         return cls(num=scaled(rng, level, easy=(18, 25), hard=(6, 9)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -223,7 +223,7 @@ class SentenceWordsAtLeast(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SentenceWordsAtLeast":
         return cls(num=scaled(rng, level, easy=(4, 6), hard=(12, 20)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -246,7 +246,7 @@ class ParagraphsExactly(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "ParagraphsExactly":
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(4, 8)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -269,7 +269,7 @@ class ParagraphSentencesExactly(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "ParagraphSentencesExactly":
         return cls(num=scaled(rng, level, easy=(2, 2), hard=(3, 6)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -293,7 +293,7 @@ class LinesExactly(_Bounded):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "LinesExactly":
         return cls(num=scaled(rng, level, easy=(2, 4), hard=(6, 14)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -319,7 +319,7 @@ class GrowingSentences(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "GrowingSentences":
         return cls(num=scaled(rng, level, easy=(3, 3), hard=(4, 7)))
 
     def fault_in(self, reply: Reply) -> str:

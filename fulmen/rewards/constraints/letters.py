@@ -5,7 +5,7 @@ An accented or capital form is the same letter. What must be absent is also foun
 
 import random
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Passage, Span, Token
@@ -30,7 +30,7 @@ class LettersForbidden(Constraint):
     letters: tuple[str, ...]
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "LettersForbidden":
         pool = ("qzxjkv", "qzxjkvbp", "bpkvgwyf", "ugcmdlwh", "eatoins")[level]
         return cls(letters=tuple(sorted(rng.sample(pool, scaled(rng, level, easy=(1, 2), hard=(1, 1))))))
 
@@ -63,7 +63,7 @@ class LetterAtLeast(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "LetterAtLeast":
         return cls(letter=rng.choice("bcdfghkmpvwyqz"), num=scaled(rng, level, easy=(3, 5), hard=(8, 16)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -97,7 +97,7 @@ class LetterAtMost(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "LetterAtMost":
         return cls(letter=rng.choice("adhilmnorstu"), num=scaled(rng, level, easy=(12, 16), hard=(3, 5)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -131,7 +131,7 @@ class WordsStartingAtLeast(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordsStartingAtLeast":
         return cls(letter=rng.choice("bcfhlmprst"), num=scaled(rng, level, easy=(3, 4), hard=(6, 9)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -168,7 +168,7 @@ class SentencesStartWithLetter(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SentencesStartWithLetter":
         return cls(letter=rng.choice("abcdfhilmoprstw"), num=scaled(rng, level, easy=(2, 3), hard=(5, 8)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -205,7 +205,7 @@ class SentenceStartsDiffer(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SentenceStartsDiffer":
         return cls(num=scaled(rng, level, easy=(3, 4), hard=(7, 12)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -248,7 +248,7 @@ class Acrostic(Constraint):
     word: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Acrostic":
         words = sorted(ACROSTICS[language], key=len)
         return cls(word=words[scaled(rng, level, easy=(0, 3), hard=(len(words) - 3, len(words) - 1))])
 
@@ -293,7 +293,7 @@ class NeighboursDiffer(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "NeighboursDiffer":
         return cls(num=scaled(rng, level, easy=(8, 12), hard=(40, 80)))
 
     def fault_in(self, reply: Reply) -> str:

@@ -3,7 +3,7 @@
 import random
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Passage, Span, Token
@@ -30,7 +30,7 @@ class StartsWith(Constraint):
     text: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "StartsWith":
         return cls(text=rng.choice(OPENINGS[language]))
 
     def fault_in(self, reply: Reply) -> str:
@@ -66,7 +66,7 @@ class EndsWith(Constraint):
     text: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "EndsWith":
         return cls(text=rng.choice(ENDINGS[language]))
 
     def fault_in(self, reply: Reply) -> str:
@@ -101,7 +101,7 @@ class SameFirstAndLastWord(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SameFirstAndLastWord":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:
@@ -134,7 +134,7 @@ class WordAtPlace(Constraint):
     word: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordAtPlace":
         return cls(place=scaled(rng, level, easy=(2, 4), hard=(12, 30)), word=rng.choice(KEYWORDS[language]))
 
     def fault_in(self, reply: Reply) -> str:
@@ -178,7 +178,7 @@ class SentenceHasWord(Constraint):
     word: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SentenceHasWord":
         return cls(place=scaled(rng, level, easy=(1, 2), hard=(4, 9)), word=rng.choice(KEYWORDS[language]))
 
     def fault_in(self, reply: Reply) -> str:
@@ -218,7 +218,7 @@ class ParagraphStartsWith(Constraint):
     word: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "ParagraphStartsWith":
         return cls(place=scaled(rng, level, easy=(2, 2), hard=(3, 6)), word=rng.choice(KEYWORDS[language]))
 
     def fault_in(self, reply: Reply) -> str:
@@ -257,7 +257,7 @@ class WordEverySentence(Constraint):
     word: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordEverySentence":
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(5, 8)), word=rng.choice(KEYWORDS[language]))
 
     def fault_in(self, reply: Reply) -> str:

@@ -3,7 +3,7 @@
 import random
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, get_args
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Demands, Draft, Span
@@ -80,7 +80,7 @@ class MarkForbidden(_Marked):
     mark: Mark
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "MarkForbidden":
         return cls(mark=rng.choice(get_args(Mark)[-1 - 2 * level :]))
 
     def fault_in(self, reply: Reply) -> str:
@@ -113,7 +113,7 @@ class MarkCountExactly(_Marked):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "MarkCountExactly":
         mark: Mark = rng.choice(("comma", "question", "exclamation", "colon", "semicolon"))
         return cls(mark=mark, num=scaled(rng, level, easy=(2, 3), hard=(4, 9)))
 
@@ -166,7 +166,7 @@ class SentencesEndWith(_Marked):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SentencesEndWith":
         mark: Mark = rng.choice(("question", "exclamation"))
         return cls(mark=mark, num=scaled(rng, level, easy=(2, 3), hard=(5, 9)))
 
@@ -206,7 +206,7 @@ class NoPunctuation(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "NoPunctuation":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:
@@ -242,7 +242,7 @@ class AsidesExactly(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "AsidesExactly":
         return cls(num=scaled(rng, level, easy=(1, 2), hard=(4, 6)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -282,7 +282,7 @@ class QuotedWord(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "QuotedWord":
         return cls(word=rng.choice(KEYWORDS[language]), num=scaled(rng, level, easy=(1, 2), hard=(3, 5)))
 
     def fault_in(self, reply: Reply) -> str:

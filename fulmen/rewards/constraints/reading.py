@@ -22,6 +22,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Literal, get_args
 
 Language = Literal["en", "zh"]
@@ -30,7 +31,7 @@ Script = Literal["latin", "han", "cyrillic", "kana", "hangul", "arabic", "greek"
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 SCRIPTS: tuple[Script, ...] = get_args(Script)
 
-MAX_CHARS = 50_000
+MAX_CHARS = 20_000
 """Longest reply that is read at all."""
 MIN_WORDS = 5
 """Fewest words of a reply."""
@@ -97,7 +98,7 @@ _LOOKALIKES = str.maketrans(
 _LOOKALIKE = re.compile("[" + "".join(map(chr, _LOOKALIKES)) + "]")
 _MARKS = "\u0300-\u036f\u064b-\u065f\u0670"
 _LETTERS = f"(?:(?![{_CJK}])[^\\W_][{_MARKS}]*)+"
-_WORD = re.compile(f"[{_CJK}][{_MARKS}\u3099\u309a]*|{_LETTERS}(?:(?:['’]|(?<=[0-9])[.,](?=[0-9])){_LETTERS}){{0,2}}")
+WORD = re.compile(f"[{_CJK}][{_MARKS}\u3099\u309a]*|{_LETTERS}(?:(?:['’]|(?<=[0-9])[.,](?=[0-9])){_LETTERS}){{0,2}}")
 # Possessive, and only from the start of a run: linear in the worst case.
 _END = re.compile(f"(?<![.!?…])[.!?…]++[\"'”’»）)\\]*_]*+(?=\\s|$|[{_CJK}])|[。！？｡]++[\"'”’」』）)*_]*+")
 _MARKER = re.compile(r" *(?:([-*+•]) +|([0-9]{1,3})[.)](?: +|(?=[^0-9 ]))|(#{1,6}) +)(?=\S)")
@@ -164,7 +165,8 @@ class Reply:
     @cached_property
     def blocks(self) -> tuple[tuple[Line, ...], ...]:
         """The paragraphs, as lines."""
-        blocks = (tuple(read_line(line) for line in block.split("\n") if line) for block in self.text.split("\n\n"))
+        lines = iter(self.lines)
+        blocks = [tuple(islice(lines, block.count("\n") + 1)) for block in self.text.split("\n\n") if block]
         return tuple(block for block in blocks if any(line.words for line in block))
 
     @cached_property
@@ -215,7 +217,7 @@ class Reply:
         if num < MIN_WORDS:
             return f"{num} words; a reply has at least {MIN_WORDS}"
         if sum(any(map(str.isalpha, word)) for word in self.words) < MIN_WORDS:
-            return f"numbers only; a reply has at least {MIN_WORDS} words"
+            return f"under {MIN_WORDS} words that are not numbers"
         least = math.floor(DISTINCT_PER_ROOT * math.sqrt(num))
         if (distinct := len(set(self.keys))) < least:
             return f"{distinct} different words among {num}; at least {least}"
@@ -260,7 +262,7 @@ def split_words(text: str) -> tuple[str, ...]:
     >>> split_words("Don't mind: 3.5 well-kept 花园")
     ("Don't", 'mind', '3.5', 'well', 'kept', '花', '园')
     """
-    return tuple(_WORD.findall(text))
+    return tuple(WORD.findall(text))
 
 
 def split_sentences(text: str) -> tuple[Sentence, ...]:

@@ -4,7 +4,7 @@ import random
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Block, Demands, Draft, Passage, Span, Token
@@ -33,7 +33,7 @@ class Titled(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Titled":
         return cls(num=scaled(rng, level, easy=(1, 2), hard=(3, 6)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -82,7 +82,7 @@ class Postscript(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Postscript":
         return cls(num=scaled(rng, level, easy=(3, 5), hard=(8, 20)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -122,8 +122,8 @@ class SectionsExactly(Constraint):
     CLAIMS = frozenset({"layout"})
     PHRASES: ClassVar[Phrases] = {
         "en": (
-            "Write exactly {num} sections, each with text under a line that is just '{label} 1', '{label} 2' and so on.",
-            "Divide the reply into {num} sections with the lines '{label} 1' to '{label} {num}' before them, in order.",
+            "Write exactly {num} sections, each with text under a line that is just '{label} 1', '{label} 2', ...",
+            "Make {num} sections with text, each under a line that is just its label: '{label} 1' to '{label} {num}'.",
         ),
         "zh": ("正好写{num}个小节，每节前用单独一行标明“{label} 1”“{label} 2”……依次到“{label} {num}”，每节都有内容。",),
     }
@@ -131,7 +131,7 @@ class SectionsExactly(Constraint):
     label: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "SectionsExactly":
         return cls(num=scaled(rng, level, easy=(2, 2), hard=(3, 6)), label=rng.choice(LABELS[language]))
 
     def fault_in(self, reply: Reply) -> str:
@@ -191,7 +191,7 @@ class Refrain(Constraint):
     text: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Refrain":
         return cls(num=scaled(rng, level, easy=(2, 2), hard=(3, 6)), text=rng.choice(ENDINGS[language]))
 
     def fault_in(self, reply: Reply) -> str:
@@ -238,7 +238,7 @@ class Chain(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Chain":
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(4, 8)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -279,7 +279,7 @@ class QuestionAtPlace(Constraint):
     place: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "QuestionAtPlace":
         return cls(place=scaled(rng, level, easy=(1, 2), hard=(4, 8)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -315,7 +315,7 @@ class Quotation(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Quotation":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:

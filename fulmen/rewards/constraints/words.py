@@ -8,7 +8,7 @@ import random
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Draft, Token
@@ -33,7 +33,7 @@ class WordsIncluded(Constraint):
     words: tuple[str, ...]
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordsIncluded":
         return cls(words=tuple(rng.sample(KEYWORDS[language], scaled(rng, level, easy=(1, 2), hard=(4, 8)))))
 
     def fault_in(self, reply: Reply) -> str:
@@ -66,7 +66,7 @@ class WordCountExactly(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordCountExactly":
         return cls(word=rng.choice(KEYWORDS[language]), num=scaled(rng, level, easy=(2, 2), hard=(4, 7)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -100,7 +100,7 @@ class WordsForbidden(Constraint):
     words: tuple[str, ...]
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordsForbidden":
         return cls(words=tuple(rng.sample(COMMON_WORDS[language], scaled(rng, level, easy=(1, 2), hard=(4, 8)))))
 
     def fault_in(self, reply: Reply) -> str:
@@ -134,7 +134,7 @@ class WordsInOrder(Constraint):
     words: tuple[str, ...]
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordsInOrder":
         return cls(words=tuple(rng.sample(KEYWORDS[language], scaled(rng, level, easy=(2, 2), hard=(4, 6)))))
 
     def fault_in(self, reply: Reply) -> str:
@@ -182,7 +182,7 @@ class WordRepeatsAtMost(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordRepeatsAtMost":
         return cls(num=scaled(rng, level, easy=(5, 6), hard=(2, 2)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -217,7 +217,7 @@ class DistinctWordsAtLeast(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "DistinctWordsAtLeast":
         return cls(num=scaled(rng, level, easy=(12, 20), hard=(50, 80)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -252,7 +252,7 @@ class LongWordsAtLeast(Constraint):
     letters: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "LongWordsAtLeast":
         letters = scaled(rng, level, easy=(7, 8), hard=(9, 10))
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(5, 8)), letters=letters)
 
@@ -287,7 +287,7 @@ class WordLettersAtMost(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "WordLettersAtMost":
         return cls(num=scaled(rng, level, easy=(9, 10), hard=(5, 6)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -322,7 +322,7 @@ class NumbersAtLeast(Constraint):
     num: int
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "NumbersAtLeast":
         return cls(num=scaled(rng, level, easy=(2, 2), hard=(4, 8)))
 
     def fault_in(self, reply: Reply) -> str:
@@ -348,7 +348,7 @@ class NoDigits(Constraint):
     }
 
     @classmethod
-    def draw(cls, rng: random.Random, *, level: int, language: Language) -> Self:
+    def draw(cls, rng: random.Random, *, level: int, language: Language) -> "NoDigits":
         return cls()
 
     def fault_in(self, reply: Reply) -> str:
