@@ -13,6 +13,22 @@ class DataError(FulmenError):
     """Input data (text, tokens, tasks, records) that does not have the promised form."""
 
 
+class TaskError(DataError):
+    """A task that its environment cannot check: another environment's, or one that lacks what the verifier needs."""
+
+
+class VerifierError(FulmenError):
+    """A verifier that broke, hung or was killed. Says nothing of the reply: the rollout is not scored."""
+
+
+class JudgeError(FulmenError):
+    """A judging model that could not be asked or understood. Says nothing of the reply."""
+
+
+class SandboxError(FulmenError):
+    """Isolation that is missing or broke. Says nothing of the program that was to run."""
+
+
 class CheckpointError(FulmenError):
     """A checkpoint that is missing, incomplete, corrupted, or belongs to another configuration."""
 

@@ -29,7 +29,7 @@ from fulmen.errors import RunError
 
 CONFIG = "config.json"
 CLOCK = "clock.json"
-LINE_FILES = ("metrics.jsonl", "heldout.jsonl", "rollouts.jsonl")
+LINE_FILES = ("metrics.jsonl", "heldout.jsonl", "rollouts.jsonl", "quarantine.jsonl")
 
 
 class Stopped(Exception):  # noqa: N818 - a request, not an error

@@ -13,10 +13,14 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from fulmen.errors import DataError
+
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "length", "repetition", "stop_string", "deadline", "cancelled", "error"]
 Split = Literal["train", "heldout"]
-ScoreStatus = Literal["ok", "policy_error", "truncated", "repetition", "invalid_verifier"]
+ScoreStatus = Literal[
+    "ok", "policy_error", "truncated", "repetition", "invalid_infra", "invalid_verifier", "invalid_judge"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +102,24 @@ class Score:
     """What a verifier says of one completion. `None` is not zero: it means that nothing could be said."""
 
     value: float | None
+    """None exactly with the statuses `invalid_...`: infrastructure, verifier or judge broke. Such a rollout is
+    retried, then left out of its group's statistics and of the loss, and counted."""
     status: ScoreStatus = "ok"
+    """`policy_error`: what the model wrote cannot be scored (form, compile error, time limit, wrong arguments); it
+    trains like any other number."""
     info: str = ""
     """Why, in a few words."""
+    parts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Name to (value, weight) where the value is put together from several."""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) != self.status.startswith("invalid"):
+            raise DataError(f"Score: value={self.value}, status={self.status!r}; allowed: None with invalid_... alone")
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether something could be said of the rollout."""
+        return self.value is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +183,8 @@ class Request:
     """Key of the counter-based sampling noise."""
     prompt_ids: tuple[int, ...] | None = None
     """The prompt as tokens, in place of `messages`."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Functions the prompt says may be called, as OpenAI's clients write them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,13 +258,69 @@ class Generate(Protocol):
         ...
 
 
+class Complete(Protocol):
+    """One completion at a time, awaited: what an episode of several turns is handed."""
+
+    async def __call__(self, request: Request) -> Completion:
+        """Returns the completion of a request."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Which attempt at a task this is, and how it samples."""
+
+    sampling: Sampling
+    seed: int
+    """Of the run."""
+    index: int
+    """Place in the group."""
+
+    def request(
+        self, task: Task, messages: Sequence[Message], *, turn: int = 0, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Request:
+        """Returns the request of a turn; its noise depends on (run seed, task id, attempt, turn) alone."""
+        parts = (self.seed, task.task_id, self.index) if turn == 0 else (self.seed, task.task_id, self.index, turn)
+        return Request(messages=tuple(messages), sampling=self.sampling, seed=stable_seed(*parts), tools=tuple(tools))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """What happened in one attempt at a task, not scored yet."""
+
+    completions: tuple[Completion, ...]
+    """Of the policy, one per turn; at least one."""
+    messages: tuple[Message, ...] = ()
+    """The whole conversation, prompt included; empty where one reply is all."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """What the scorer needs beside it; JSON values only."""
+
+    @property
+    def reply(self) -> Message:
+        """The last message of the policy."""
+        return self.completions[-1].message
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
     """One scored attempt at a task."""
 
     task: Task
     completion: Completion
+    """Of the last turn."""
     score: Score
+    earlier: tuple[Completion, ...] = ()
+    """Completions of the turns before."""
+
+    @property
+    def completions(self) -> tuple[Completion, ...]:
+        """One per turn, in order."""
+        return (*self.earlier, self.completion)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all its completions."""
+        return sum(len(completion.token_ids) for completion in self.completions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +329,13 @@ class RolloutGroup:
 
     task: Task
     rollouts: tuple[Rollout, ...]
+    num_lost: int = 0
+    """Attempts that could not be played: infrastructure broke each time."""
+
+    @property
+    def num_valid(self) -> int:
+        """Attempts with a score."""
+        return sum(rollout.score.is_valid for rollout in self.rollouts)
 
 
 @dataclass(frozen=True, kw_only=True)

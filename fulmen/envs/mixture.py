@@ -6,12 +6,12 @@ Weights do not change inside a mixture; a curriculum makes a new one.
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from fulmen.envs.base import Env
-from fulmen.errors import ConfigError, DataError
-from fulmen.types import Message, Score, Split, StopReason, Task, stable_seed
+from fulmen.envs.base import Env, SingleTurnEnv, stream
+from fulmen.errors import ConfigError, DataError, TaskError
+from fulmen.types import Attempt, Complete, Episode, Message, Score, Split, StopReason, Task, stable_seed
 
 
 class Mixture:
@@ -51,16 +51,34 @@ class Mixture:
         """Returns the environment that made a task.
 
         Raises:
-            DataError: none of the mixture did.
+            TaskError: none of the mixture did.
         """
         if task.env not in self._by_name:
-            raise DataError(f"task.env: {task.env!r}; allowed: {', '.join(self._by_name)}")
+            raise TaskError(f"task.env: {task.env!r}; allowed: {', '.join(self._by_name)}")
         return self._by_name[task.env]
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
-        """Returns the score by the task's own environment."""
-        return self.env_of(task).score(task, answer, stop_reason=stop_reason)
+    def tasks(self, split: Split, *, seed: int, start: int = 0) -> Iterator[Task]:
+        """Yields the mixed stream from a place on, without end."""
+        return stream(self, split, seed=seed, start=start)
 
-    def worked_solution(self, task: Task, rng: random.Random) -> Message:
-        """Returns a worked solution by the task's own environment."""
-        return self.env_of(task).worked_solution(task, rng)
+    async def rollout(self, task: Task, complete: Complete, attempt: Attempt) -> Episode:
+        """Returns an attempt in the task's own environment."""
+        return await self.env_of(task).rollout(task, complete, attempt)
+
+    async def score(self, task: Task, episode: Episode) -> Score:
+        """Returns the score by the task's own environment."""
+        return await self.env_of(task).score(task, episode)
+
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+        """Returns the score of a reply by the task's own environment. Raises: DataError where it reads episodes."""
+        return self._single_turn_of(task).check(task, answer, stop_reason=stop_reason)
+
+    def worked_solution(self, task: Task, rng: random.Random) -> Message | None:
+        """Returns a worked solution by the task's own environment. Raises: DataError where it reads episodes."""
+        return self._single_turn_of(task).worked_solution(task, rng)
+
+    def _single_turn_of(self, task: Task) -> SingleTurnEnv:
+        env = self.env_of(task)
+        if not isinstance(env, SingleTurnEnv):
+            raise DataError(f"task.env: {task.env!r} has episodes of several turns; allowed: one reply")
+        return env

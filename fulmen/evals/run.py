@@ -12,7 +12,7 @@ import numpy as np
 
 from fulmen.envs import Mixture
 from fulmen.errors import ConfigError
-from fulmen.rollout import sample_groups
+from fulmen.rollout import Patience, sample_groups
 from fulmen.types import Generate, RolloutGroup, Sampling, Task
 
 
@@ -42,7 +42,8 @@ class EvalResult:
     """Numbers per environment, and the groups they come from."""
 
     tasks: dict[str, dict[str, float]]
-    """Environment name to pass@1, its standard error over tasks, pass@k, greedy, mean_length, truncated_frac."""
+    """Environment name to pass@1, its standard error over tasks, pass@k, greedy, mean_length, truncated_frac and
+    invalid_frac."""
     groups: list[RolloutGroup]
 
 
@@ -73,14 +74,18 @@ def evaluate(
     *,
     sampling: Sampling,
     on_finish: Callable[[int], None] | None = None,
+    patience: Patience | None = None,
 ) -> EvalResult:
-    """Returns scores of `generate` on `tasks`; `sampling` gives the limits, `settings` the distribution."""
+    """Returns scores of `generate` on `tasks`; `sampling` gives the limits, `settings` the distribution.
+
+    Attempts that stayed without a score are left out of every mean, and counted as `invalid_frac`.
+    """
     drawn = Sampling(
         temperature=settings.temperature, top_p=settings.top_p, max_tokens=sampling.max_tokens,
         repetition_window=sampling.repetition_window, repetition_p=sampling.repetition_p,
     )  # fmt: skip
     groups = sample_groups(
-        generate, env, list(tasks), settings.num_samples, drawn, seed=settings.seed, on_finish=on_finish
+        generate, env, tasks, settings.num_samples, drawn, seed=settings.seed, on_finish=on_finish, patience=patience
     )
     by_env: dict[str, list[RolloutGroup]] = defaultdict(list)
     for group in groups:
@@ -91,26 +96,39 @@ def evaluate(
             temperature=0.0, max_tokens=sampling.max_tokens,
             repetition_window=sampling.repetition_window, repetition_p=sampling.repetition_p,
         )  # fmt: skip
-        best: dict[str, list[float]] = defaultdict(list)
-        for group in sample_groups(generate, env, list(tasks), 1, greedy, seed=settings.seed, on_finish=on_finish):
-            best[group.task.env].append(float(group.rollouts[0].score.value == 1.0))
-        for name, values in best.items():
-            results[name]["greedy"] = float(np.mean(values))
+        best: dict[str, list[RolloutGroup]] = defaultdict(list)
+        for group in sample_groups(
+            generate, env, tasks, 1, greedy, seed=settings.seed, on_finish=on_finish, patience=patience
+        ):
+            best[group.task.env].append(group)
+        for name, own in best.items():
+            results[name]["greedy"] = _mean([value for group in own for value in _correct(group)])
     return EvalResult(tasks=results, groups=groups)
 
 
 def _summarise(groups: Sequence[RolloutGroup], k: int) -> dict[str, float]:
-    correct = np.array([[rollout.score.value == 1.0 for rollout in group.rollouts] for group in groups])
     rollouts = [rollout for group in groups for rollout in group.rollouts]
-    per_task = correct.mean(1)
+    correct = [own for own in map(_correct, groups) if own]
+    per_task = np.array([_mean(own) for own in correct])
+    num_asked = k * len(groups)
     return {
-        "pass@1": float(per_task.mean()),
+        "pass@1": _mean(per_task),
         "pass@1_se": float(per_task.std(ddof=1) / math.sqrt(len(per_task))) if len(per_task) > 1 else float("nan"),
-        f"pass@{k}": float(np.mean([pass_at_k(correct.shape[1], int(c), k) for c in correct.sum(1)])),
-        "mean_length": float(np.mean([len(r.completion.token_ids) for r in rollouts])),
-        "truncated_frac": float(np.mean([r.completion.stop_reason == "length" for r in rollouts])),
+        f"pass@{k}": _mean([pass_at_k(len(own), int(sum(own)), min(k, len(own))) for own in correct]),
+        "mean_length": _mean([r.num_tokens for r in rollouts]),
+        "truncated_frac": _mean([r.completion.stop_reason == "length" for r in rollouts]),
+        "invalid_frac": 1.0 - sum(map(len, correct)) / num_asked,
         "num_tasks": float(len(groups)),
     }
+
+
+def _correct(group: RolloutGroup) -> list[float]:
+    """Returns 1 or 0 for each attempt that has a score."""
+    return [float(rollout.score.value == 1.0) for rollout in group.rollouts if rollout.score.is_valid]
+
+
+def _mean(values: Sequence[int | float] | np.ndarray) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:

@@ -42,6 +42,8 @@ def cold_start_conversation(env: Mixture, *, seed: int, index: int, direct_frac:
     task = env.task("train", seed=seed, index=index)
     rng = random.Random(stable_seed("cold start", seed, index))
     answer = env.worked_solution(task, rng)
+    if answer is None:
+        raise ConfigError(f"tasks: {task.env} has no worked solutions; allowed to start from: environments with them")
     if rng.random() < direct_frac:
         answer = Message(role="assistant", content=answer.content)
     return [*task.prompt, answer]

@@ -119,7 +119,7 @@ def _samples(groups: list[RolloutGroup], phase: str) -> list[dict[str, Any]]:
                 "task": group.task.env, "task_id": group.task.task_id, "prompt": group.task.prompt[-1].content,
                 "phase": phase, "thinking": rollout.completion.message.thinking,
                 "content": rollout.completion.message.content, "score": rollout.score.value,
-                "stop_reason": rollout.completion.stop_reason, "length": len(rollout.completion.token_ids),
+                "stop_reason": rollout.completion.stop_reason, "length": rollout.num_tokens,
             }
         )  # fmt: skip
     return shown

@@ -5,6 +5,7 @@ mini-batches of whole groups. Engine and learner are the same model object, so w
 """
 
 import functools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from fulmen.recipes.common import TASK_NAMES, TaskName, load_checkpoint, make_mi
 from fulmen.rl import Learner, LengthPenalty, cispo, is_informative
 from fulmen.rl.learner import Update
 from fulmen.rl.monitors.ratios import ppo_dropped
-from fulmen.rollout import Collected, CollectSettings, collect
+from fulmen.rollout import Collected, CollectSettings, FailureWatch, collect
 from fulmen.run import Run, progress_bar
 from fulmen.serve import Engine
 from fulmen.text import Tokenizer
@@ -94,6 +95,7 @@ def train_rl(
     )
     engine = Engine(model, tokenizer, num_slots=settings.num_slots)
     sampling = Sampling(max_tokens=settings.window)
+    watch = FailureWatch()
     schedule = Schedule(
         peak=settings.lr, num_steps=settings.num_steps, warmup_steps=settings.warmup_steps,
         final_frac=settings.final_frac,
@@ -122,7 +124,9 @@ def train_rl(
             collected = collect(
                 engine, env, batches, sampling=sampling, seed=seed, cursor=state["tasks"], keep=is_informative,
                 expected_keep_frac=state["keep_frac"], on_finish=run.check_stop,
+                on_failure=lambda failure: run.append("quarantine.jsonl", {"phase": "rl", **failure.to_json()}),
             )  # fmt: skip
+            watch.add(collected.sampled)
             sampled_at = run.wall_s
             metrics = _sampling_metrics(collected, settings)
             if collected.groups:
@@ -150,18 +154,21 @@ def train_rl(
 
 def _sampling_metrics(collected: Collected, settings: RlSettings) -> dict[str, Any]:
     rollouts = [rollout for group in collected.sampled for rollout in group.rollouts]
-    lengths = np.array([len(rollout.completion.token_ids) for rollout in rollouts])
+    asked = settings.group_size * len(collected.sampled)
+    lengths = np.array([rollout.num_tokens for rollout in rollouts])
     by_task: dict[str, list[float]] = defaultdict(list)
     for rollout in rollouts:
-        by_task[rollout.task.env].append(rollout.score.value or 0.0)
+        if rollout.score.value is not None:
+            by_task[rollout.task.env].append(rollout.score.value)
     return {
-        "reward": float(np.mean([value for values in by_task.values() for value in values])),
+        "reward": float(np.mean([value for values in by_task.values() for value in values] or [math.nan])),
         **{f"reward/{name}": float(np.mean(values)) for name, values in sorted(by_task.items())},
         "length_mean": float(lengths.mean()),
         "length_p99": float(np.quantile(lengths, 0.99)),
         "truncated_frac": float(np.mean([r.completion.stop_reason == "length" for r in rollouts])),
         "accept_frac": collected.num_kept / len(collected.sampled),
         "num_groups": len(collected.groups),
+        "invalid_frac": 1 - sum(group.num_valid for group in collected.sampled) / asked,
         "num_sampled_tokens": int(lengths.sum()),
     }
 
@@ -219,7 +226,7 @@ def _rollout_records(groups: Sequence[RolloutGroup], step: int) -> list[dict[str
             "prompt": rollout.task.prompt[-1].content, "thinking": rollout.completion.message.thinking,
             "content": rollout.completion.message.content, "score": rollout.score.value,
             "status": rollout.score.status, "stop_reason": rollout.completion.stop_reason,
-            "length": len(rollout.completion.token_ids), "policy_version": rollout.completion.policy_version,
+            "length": rollout.num_tokens, "policy_version": rollout.completion.policy_version,
             "logprob": float(rollout.completion.logprobs.sum()),
         }
         for group in groups

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-import numpy as np
-
 from fulmen.errors import ConfigError, DataError
+from fulmen.rl.turns import TurnSequence, sequences_of
 from fulmen.train.packing import Document, pack
 from fulmen.types import Batch, RolloutGroup
 
@@ -22,40 +21,41 @@ def rl_batch(
 ) -> Batch:
     """Returns the batch of one optimizer step; the weights of its trained tokens sum to 1.
 
-    Rollouts without a valid reward or without a token are left out, of the denominators too.
+    Rollouts without a valid reward or without a token are left out, of the denominators too; a rollout of several
+    turns counts as one completion, whose tokens are those that the policy drew.
 
     Raises: ConfigError for an unknown aggregation; DataError when no rollout is left.
     """
     if aggregation not in get_args(Aggregation):
         raise ConfigError(f"aggregation={aggregation!r}; allowed: {', '.join(get_args(Aggregation))}")
     members = [
-        [(r, a) for r, a in zip(group.rollouts, own, strict=True) if a is not None and len(r.completion.token_ids)]
+        [(sequences_of(r), a) for r, a in zip(group.rollouts, own, strict=True) if a is not None]
         for group, own in zip(groups, advantages, strict=True)
     ]
+    members = [[(turns, a) for turns, a in group if turns] for group in members]
     members = [group for group in members if group]
     if not members:
         raise DataError("rl_batch: no rollout has a reward and a token; allowed: at least one")
     num_completions = sum(len(group) for group in members)
-    num_tokens = sum(len(r.completion.token_ids) for group in members for r, _ in group)
+    num_tokens = sum(_num_trained(turns) for group in members for turns, _ in group)
     documents = []
     for group in members:
-        tokens_of_prompt = sum(len(r.completion.token_ids) for r, _ in group)
-        for rollout, advantage in group:
-            completion = rollout.completion
-            start, length = len(completion.prompt_ids), len(completion.token_ids)
+        tokens_of_prompt = sum(_num_trained(turns) for turns, _ in group)
+        for turns, advantage in group:
             weight = {
                 "prompt_token": 1.0 / (len(members) * tokens_of_prompt),
                 "batch_token": 1.0 / num_tokens,
-                "sequence": 1.0 / (num_completions * length),
+                "sequence": 1.0 / (num_completions * _num_trained(turns)),
             }[aggregation]
-            documents.append(
+            documents += [
                 Document(
-                    token_ids=np.concatenate([completion.prompt_ids, completion.token_ids]),
-                    mask=np.arange(start + length) >= start,
-                    token_weight=weight,
-                    old_logprobs=np.concatenate([np.zeros(start, np.float32), completion.logprobs]),
-                    advantage=advantage,
-                    expert_ids=completion.expert_ids,
+                    token_ids=turn.token_ids, mask=turn.mask, token_weight=weight, old_logprobs=turn.logprobs,
+                    advantage=advantage, expert_ids=turn.expert_ids,
                 )
-            )
+                for turn in turns
+            ]  # fmt: skip
     return pack(documents)
+
+
+def _num_trained(turns: Sequence[TurnSequence]) -> int:
+    return sum(int(turn.mask.sum()) for turn in turns)

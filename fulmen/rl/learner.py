@@ -95,4 +95,4 @@ class Learner:
     def _reward(self, rollout: Rollout) -> float | None:
         if rollout.score.value is None or self.length_penalty is None:
             return rollout.score.value
-        return rollout.score.value + self.length_penalty(len(rollout.completion.token_ids))
+        return rollout.score.value + self.length_penalty(rollout.num_tokens)

@@ -1,5 +1,17 @@
 """Groups of scored attempts; imports no torch, is handed a `Generate`."""
 
-from fulmen.rollout.collect import Collected, CollectSettings, collect, sample_groups
+from fulmen.rollout.collect import Collected, CollectSettings, collect
+from fulmen.rollout.episodes import Failure, Lockstep, Patience, sample_groups
+from fulmen.rollout.failures import FailureLimit, FailureWatch
 
-__all__ = ["CollectSettings", "Collected", "collect", "sample_groups"]
+__all__ = [
+    "CollectSettings",
+    "Collected",
+    "Failure",
+    "FailureLimit",
+    "FailureWatch",
+    "Lockstep",
+    "Patience",
+    "collect",
+    "sample_groups",
+]

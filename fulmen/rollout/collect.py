@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fulmen.envs import Mixture
-from fulmen.errors import ConfigError, DataError
-from fulmen.types import Generate, Request, Rollout, RolloutGroup, Sampling, Task, stable_seed
+from fulmen.envs.base import Env
+from fulmen.errors import ConfigError
+from fulmen.rollout.episodes import Failure, Patience, sample_groups
+from fulmen.types import Generate, RolloutGroup, Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +24,17 @@ class CollectSettings:
     """Completions per prompt."""
     max_rounds: int = 4
     """Rounds of sampling per batch; what is there after the last one is trained on."""
+    min_valid: int = 2
+    """Attempts with a score that a group needs; a group with fewer is replaced."""
+    patience: Patience = field(default_factory=Patience)
+    """With failures of infrastructure, verifiers and judges."""
 
     def __post_init__(self) -> None:
-        for name, least in (("num_groups", 1), ("group_size", 2), ("max_rounds", 1)):
+        for name, least in (("num_groups", 1), ("group_size", 2), ("max_rounds", 1), ("min_valid", 2)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}={getattr(self, name)}; allowed: at least {least}")
+        if self.min_valid > self.group_size:
+            raise ConfigError(f"min_valid={self.min_valid}; allowed: at most group_size={self.group_size}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,7 @@ class Collected:
 
 def collect(
     generate: Generate,
-    env: Mixture,
+    env: Env,
     settings: CollectSettings,
     *,
     sampling: Sampling,
@@ -55,11 +62,12 @@ def collect(
     keep: Callable[[RolloutGroup], bool],
     expected_keep_frac: float = 1.0,
     on_finish: Callable[[int], None] | None = None,
+    on_failure: Callable[[Failure], None] | None = None,
 ) -> Collected:
     """Returns up to `num_groups` groups that `keep` accepts, from training tasks `cursor`, `cursor + 1`, ...
 
     Each round asks for what is still missing divided by `expected_keep_frac` (an estimate, taken as 0.25 to 1), so
-    that one round usually does.
+    that one round usually does. `on_failure` hears of attempts that stayed without a score.
     Deterministic in (seed, cursor, weights).
 
     Raises: ConfigError for a sampling distribution that the learner does not know.
@@ -78,40 +86,10 @@ def collect(
         count = min(math.ceil(missing / min(max(expected_keep_frac, 0.25), 1.0)), 2 * settings.num_groups)
         tasks = [env.task("train", seed=seed, index=cursor + offset) for offset in range(count)]
         cursor += count
-        groups = sample_groups(generate, env, tasks, settings.group_size, sampling, seed=seed, on_finish=on_finish)
+        groups = sample_groups(
+            generate, env, tasks, settings.group_size, sampling,
+            seed=seed, on_finish=on_finish, on_failure=on_failure, patience=settings.patience,
+        )  # fmt: skip
         sampled += groups
-        kept += [group for group in groups if keep(group)]
+        kept += [group for group in groups if group.num_valid >= settings.min_valid and keep(group)]
     return Collected(groups=kept[: settings.num_groups], sampled=sampled, cursor=cursor, num_kept=len(kept))
-
-
-def sample_groups(
-    generate: Generate,
-    env: Mixture,
-    tasks: list[Task],
-    group_size: int,
-    sampling: Sampling,
-    *,
-    seed: int,
-    on_finish: Callable[[int], None] | None = None,
-) -> list[RolloutGroup]:
-    """Returns one scored group per task; attempt i of a task always has the same sampling seed.
-
-    Raises: DataError when `generate` does not return one completion per request.
-    """
-    requests = [
-        Request(messages=task.prompt, sampling=sampling, seed=stable_seed(seed, task.task_id, attempt))
-        for task in tasks
-        for attempt in range(group_size)
-    ]
-    completions = generate(requests, on_finish=on_finish)
-    if len(completions) != len(requests):
-        raise DataError(f"generate: {len(completions)} completions for {len(requests)} requests; allowed: one for each")
-    groups = []
-    for position, task in enumerate(tasks):
-        own = completions[position * group_size : (position + 1) * group_size]
-        rollouts = tuple(
-            Rollout(task=task, completion=c, score=env.score(task, c.message.content, stop_reason=c.stop_reason))
-            for c in own
-        )
-        groups.append(RolloutGroup(task=task, rollouts=rollouts))
-    return groups

@@ -46,7 +46,7 @@ def check_prompt(request: Request, tokenizer: Tokenizer, *, max_length: int) -> 
     if request.prompt_ids is not None and request.messages:
         raise DataError("a request has messages and prompt_ids; allowed: one of the two")
     if request.prompt_ids is None:
-        prompt = encode_prompt(tokenizer, request.messages)
+        prompt = encode_prompt(tokenizer, request.messages, tools=request.tools)
     else:
         prompt = [int(token) for token in request.prompt_ids]
         if not prompt or min(prompt) < 0 or max(prompt) >= tokenizer.vocab_size:

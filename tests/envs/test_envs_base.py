@@ -67,6 +67,6 @@ def test_judge_maps_faults_and_grammar_errors() -> None:
 def test_tasks_of_others_or_without_meta_raise() -> None:
     task = Sudoku().task("train", seed=0, index=0)
     with pytest.raises(DataError, match=r"task\.env: 'sudoku'; allowed: 'countdown'"):
-        Countdown().score(task, "1")
+        Countdown().check(task, "1")
     with pytest.raises(DataError, match="numbers"):
-        Countdown().score(Task(task_id="x", env="countdown", prompt=(), gold="", meta={"target": 3}), "1")
+        Countdown().check(Task(task_id="x", env="countdown", prompt=(), gold="", meta={"target": 3}), "1")

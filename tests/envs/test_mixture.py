@@ -32,9 +32,9 @@ def test_dispatches_by_the_tasks_environment() -> None:
         assert mixture.env_of(task).name == task.env
         assert mixture.env_of(task).task("heldout", seed=0, index=index) == task
         message = mixture.worked_solution(task, random.Random(index))
-        assert mixture.score(task, message).value == 1.0
-        assert mixture.score(task, message, stop_reason="length").status == "truncated"
-        assert mixture.score(task, "0").value == 0.0
+        assert mixture.check(task, message).value == 1.0
+        assert mixture.check(task, message, stop_reason="length").status == "truncated"
+        assert mixture.check(task, "0").value == 0.0
     assert seen == {"easy", "hard", "sudoku"}
     with pytest.raises(DataError, match="'brackets'; allowed: easy, hard, sudoku"):
         mixture.env_of(Brackets().task("train", seed=0, index=0))

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from fulmen.envs import Brackets, Countdown, Mixture, Sudoku
+from fulmen.envs import Brackets, Countdown, Mixture, SingleTurn, Sudoku
 from fulmen.errors import ConfigError
 from fulmen.evals.run import EvalSettings, evaluate, heldout_tasks, pass_at_k
+from fulmen.rollout import Patience
 from fulmen.types import Completion, Message, Request, Sampling, Score, Split, StopReason, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdicts:
+class Verdicts(SingleTurn):
     """A fake environment whose answers say what they are worth; every `num_equal` tasks are one problem."""
 
     name: str
@@ -30,10 +31,11 @@ class Verdicts:
         problem = str(index // self.num_equal)
         return Task(task_id=task_id, env=self.name, prompt=prompt, gold="1", content_hash=problem)
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns right, wrong, half right or beyond judging."""
         text = answer if isinstance(answer, str) else answer.content
-        return Score(value={"1": 1.0, "0": 0.0, "h": 0.5, "?": None}[text])
+        value = {"1": 1.0, "0": 0.0, "h": 0.5, "?": None}[text]
+        return Score(value=value, status="ok" if value is not None else "invalid_verifier")
 
     def worked_solution(self, task: Task, rng: random.Random) -> Message:
         """Never asked for."""
@@ -77,24 +79,25 @@ ENV = Mixture([Verdicts(name="a"), Verdicts(name="b")])
 SETTINGS = EvalSettings(num_tasks=2, num_samples=4, seed=9)
 SAMPLES = {"a-heldout-9-0": "1010", "a-heldout-9-1": "0000", "b-heldout-9-0": "1111", "b-heldout-9-1": "?1h0"}
 GREEDY = {"a-heldout-9-0": "1", "a-heldout-9-1": "0", "b-heldout-9-0": "?", "b-heldout-9-1": "h"}
+AT_ONCE = Patience(retries=0)
 LIMITS = Sampling(max_tokens=77, repetition_window=33, repetition_p=0.9)
 
 
 def evaluated(settings: EvalSettings = SETTINGS) -> tuple[dict[str, dict[str, float]], list[Request]]:
     generate = Scripted(SAMPLES, GREEDY)
     tasks = heldout_tasks(ENV, num_tasks=2, seed=9)
-    return evaluate(generate, ENV, tasks, settings, sampling=LIMITS).tasks, generate.requests
+    return evaluate(generate, ENV, tasks, settings, sampling=LIMITS, patience=AT_ONCE).tasks, generate.requests
 
 
 def test_numbers_are_those_counted_by_hand() -> None:
     results, _ = evaluated()
     assert set(results) == {"a", "b"}
-    # a: 2 of 4 and 0 of 4. b: 4 of 4, and 1 of 4, where half a point and a failed verifier are not right.
+    # a: 2 of 4 and 0 of 4. b: 4 of 4, and 1 of 3: half a point is not right, a failed verifier says nothing.
     assert results["a"]["pass@1"] == 0.25
-    assert results["b"]["pass@1"] == (1.0 + 0.25) / 2
+    assert results["b"]["pass@1"] == (1.0 + 1 / 3) / 2
     # Deviation of the sample over tasks / sqrt(2) = half the distance of two.
     assert results["a"]["pass@1_se"] == pytest.approx(0.25)
-    assert results["b"]["pass@1_se"] == pytest.approx(0.375)
+    assert results["b"]["pass@1_se"] == pytest.approx(1 / 3)
     assert results["a"]["pass@4"] == 0.5
     assert results["b"]["pass@4"] == 1.0
     assert results["a"]["greedy"] == 0.5
@@ -103,6 +106,7 @@ def test_numbers_are_those_counted_by_hand() -> None:
         assert row["mean_length"] == 2.5
         assert row["truncated_frac"] == 0.25
         assert row["num_tasks"] == 2.0
+    assert (results["a"]["invalid_frac"], results["b"]["invalid_frac"]) == (0.0, 0.125)
 
 
 def test_greedy_is_asked_once_per_task_at_temperature_zero_and_samples_with_the_settings() -> None:

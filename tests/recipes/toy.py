@@ -19,7 +19,7 @@ from fulmen.types import Message, Score, StopReason, Task
 class EvenLength(Countdown):
     """Countdown's prompts, but an answer of an even number of characters is right."""
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns 1.0 for an even number of characters."""
         text = answer if isinstance(answer, str) else answer.content
         return Score(value=float(len(text) % 2 == 0))

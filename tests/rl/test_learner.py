@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fulmen.envs import Mixture
+from fulmen.envs import Mixture, SingleTurn
 from fulmen.errors import ConfigError, DataError
 from fulmen.model import Model
 from fulmen.rl import Learner, LengthPenalty, cispo, group_advantages, ppo
@@ -238,7 +238,7 @@ def test_ppo_share_of_dropped_tokens_uses_the_bounds_of_the_settings() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lengths:
+class Lengths(SingleTurn):
     """A fake environment: answers of an odd number of characters are right."""
 
     name: str = "lengths"
@@ -248,7 +248,7 @@ class Lengths:
         prompt = (Message(role="user", content=str(index)),)
         return Task(task_id=f"{self.name}-{split}-{seed}-{index}", env=self.name, prompt=prompt, gold="")
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns 1 for an odd length."""
         text = answer if isinstance(answer, str) else answer.content
         return Score(value=float(len(text) % 2))

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import fulmen.types
-from fulmen.envs import Mixture
+from fulmen.envs import Mixture, SingleTurn
 from fulmen.errors import ConfigError, DataError
-from fulmen.rollout import Collected, CollectSettings, collect, sample_groups
+from fulmen.rollout import Collected, CollectSettings, Patience, collect, sample_groups
 from fulmen.types import (
     Completion,
     Message,
@@ -33,7 +33,7 @@ SAMPLING = Sampling(max_tokens=8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Echo:
+class Echo(SingleTurn):
     """A fake environment: task i asks for "i", and the answer "i:1" is right, "i:0" wrong, "i:?" beyond judging.
 
     An answer to another task is an error of the test.
@@ -46,14 +46,14 @@ class Echo:
         prompt = (Message(role="user", content=str(index)),)
         return Task(task_id=f"{self.name}-{split}-{seed}-{index}", env=self.name, prompt=prompt, gold=f"{index}:1")
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns what the answer says."""
         text = answer if isinstance(answer, str) else answer.content
         asked, _, verdict = text.partition(":")
         assert asked == task.prompt[0].content, "an answer reached another task"
         if stop_reason == "length":
             return Score(value=0.0, status="truncated")
-        return Score(value=None if verdict == "?" else float(verdict))
+        return Score(value=None, status="invalid_verifier") if verdict == "?" else Score(value=float(verdict))
 
     def worked_solution(self, task: Task, rng: random.Random) -> Message:
         """Never asked for."""
@@ -215,7 +215,7 @@ def test_collecting_is_deterministic_in_seed_and_cursor() -> None:
 def test_each_completion_meets_its_own_request_whatever_ends_first() -> None:
     generate = Scripted(lambda index, attempt: "10?"[(index + attempt) % 3])
     tasks = [ENV.task("train", seed=5, index=index) for index in (7, 3, 5)]
-    groups = sample_groups(generate, ENV, tasks, 4, SAMPLING, seed=5)
+    groups = sample_groups(generate, ENV, tasks, 4, SAMPLING, seed=5, patience=Patience(retries=0))
     assert indices(groups) == [7, 3, 5]
     for group, index in zip(groups, (7, 3, 5), strict=True):
         expected = ["10?"[(index + attempt) % 3] for attempt in range(4)]
@@ -272,9 +272,9 @@ def test_a_distribution_the_learner_does_not_know_is_refused(sampling: Sampling)
     assert not generate.calls
 
 
-@pytest.mark.parametrize("name", ["num_groups", "group_size", "max_rounds"])
+@pytest.mark.parametrize("name", ["num_groups", "group_size", "max_rounds", "min_valid"])
 def test_settings_out_of_range_are_refused(name: str) -> None:
-    least = {"num_groups": 1, "group_size": 2, "max_rounds": 1}[name]
+    least = {"num_groups": 1, "group_size": 2, "max_rounds": 1, "min_valid": 2}[name]
     with pytest.raises(ConfigError, match=f"{name}={least - 1}; allowed: at least {least}"):
         CollectSettings(**{name: least - 1})
     CollectSettings(**{name: least})

@@ -1,1 +1,1 @@
-"""Logic puzzles made by rules and checked by rules, one file each."""
+"""The 41 logic tasks, one module each, named as the task. `fulmen.envs.names()` finds them by themselves."""

@@ -9,8 +9,8 @@ import functools
 import random
 from dataclasses import dataclass
 
-from fulmen.envs.base import Puzzle, draw_task, judge, read_meta, require_between
-from fulmen.errors import ConfigError, DataError
+from fulmen.envs.base import Puzzle, SingleTurn, draw_task, judge, read_meta, require_between
+from fulmen.errors import ConfigError, DataError, TaskError
 from fulmen.types import Message, Score, Split, StopReason, Task
 
 KIND = "sudoku"
@@ -35,7 +35,7 @@ PEERS = tuple(_peers(cell) for cell in range(16))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sudoku:
+class Sudoku(SingleTurn):
     """A 4x4 grid with blanks to fill."""
 
     name: str = KIND
@@ -55,7 +55,7 @@ class Sudoku:
         """Returns the task at a place of the stream."""
         return draw_task(self._draw, kind=KIND, name=self.name, split=split, seed=seed, index=index)
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns 1.0 if the grid keeps the givens and no row, column or box repeats a digit."""
         givens = self._givens(task)
 
@@ -85,14 +85,14 @@ class Sudoku:
             lines.append(f"{_place(cell)}:{seen}>{singles[cell]}")
             grid[cell] = singles[cell]
         if BLANK in grid:
-            raise DataError(f"task.meta['givens'] of {task.task_id}: naked singles do not fill it")
+            raise TaskError(f"task.meta['givens'] of {task.task_id}: naked singles do not fill it")
         return Message(role="assistant", content=_rows("".join(grid)), thinking="\n".join(lines))
 
     def _givens(self, task: Task) -> str:
         """Returns the 16 cells of a task, checked."""
         givens = read_meta(task, "givens", env=self.name, kind=str)
         if len(givens) != 16 or not set(givens) <= set(DIGITS + BLANK):
-            raise DataError(f"task.meta['givens'] of {task.task_id}: {givens!r}; allowed: 16 of {DIGITS}{BLANK}")
+            raise TaskError(f"task.meta['givens'] of {task.task_id}: {givens!r}; allowed: 16 of {DIGITS}{BLANK}")
         return givens
 
     def _draw(self, rng: random.Random) -> Puzzle:

@@ -53,11 +53,11 @@ def test_unique_by_brute_force_and_within_settings(env: Sudoku) -> None:
 def test_any_grid_by_the_rules_is_right_where_several_are() -> None:
     solutions = all_solutions("_" * 16)
     assert len(solutions) == 288
-    assert all(Sudoku().score(by_hand("_" * 16), solution).value == 1.0 for solution in solutions)
+    assert all(Sudoku().check(by_hand("_" * 16), solution).value == 1.0 for solution in solutions)
     solutions = all_solutions("1234" + "_" * 12)
     assert len(solutions) == 12
     for grid in all_solutions("_" * 16)[::5]:
-        assert Sudoku().score(by_hand("1234" + "_" * 12), grid).value == float(grid in solutions)
+        assert Sudoku().check(by_hand("1234" + "_" * 12), grid).value == float(grid in solutions)
 
 
 def test_single_changes_score_zero() -> None:
@@ -67,24 +67,24 @@ def test_single_changes_score_zero() -> None:
             for digit in "1234":
                 changed = grid[:cell] + digit + grid[cell + 1 :]
                 expected = changed in all_solutions(task.meta["givens"])
-                assert Sudoku().score(task, changed).value == float(expected)
+                assert Sudoku().check(task, changed).value == float(expected)
 
 
 def test_another_puzzles_solution_scores_zero() -> None:
     tasks = make(40)
     for task, other in pairwise(tasks):
-        assert Sudoku().score(task, other.gold).value == float(other.gold == task.gold)
+        assert Sudoku().check(task, other.gold).value == float(other.gold == task.gold)
 
 
 def test_row_separators_and_statuses() -> None:
     task = by_hand("1_34/34_2/_143/432_".replace("/", ""))
     env = Sudoku()
     for text in ("1234/3412/2143/4321", "1234 3412 2143 4321", "1234\n3412\n2143\n4321", "1234341221434321"):
-        assert env.score(task, text).value == 1.0
+        assert env.check(task, text).value == 1.0
     for text in ("1234/3412/2143/432", "1234/3412/2143/43211", "1234/3412/2143/432_", "1234/3412/2143/4325"):
-        assert env.score(task, text).status == "policy_error"
-    assert env.score(task, "2143/3412/1234/4321").info == "changes the given at 11"
-    assert (env.score(task, "1234/3412/2143/4323").value, env.score(task, "1234/3412/2143/4323").status) == (0.0, "ok")
+        assert env.check(task, text).status == "policy_error"
+    assert env.check(task, "2143/3412/1234/4321").info == "changes the given at 11"
+    assert (env.check(task, "1234/3412/2143/4323").value, env.check(task, "1234/3412/2143/4323").status) == (0.0, "ok")
 
 
 def test_worked_lines_are_true_when_they_are_written() -> None:
@@ -114,6 +114,6 @@ def test_bad_settings(low: int, high: int) -> None:
 
 def test_bad_tasks_are_not_the_policys_fault() -> None:
     with pytest.raises(DataError, match="givens"):
-        Sudoku().score(by_hand("12"), "1234/3412/2143/4321")
+        Sudoku().check(by_hand("12"), "1234/3412/2143/4321")
     with pytest.raises(DataError, match="naked singles"):
         Sudoku().worked_solution(by_hand("_" * 16), random.Random(0))

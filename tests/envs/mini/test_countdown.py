@@ -89,27 +89,27 @@ def test_every_other_solution_is_accepted() -> None:
         solutions = all_solutions(task.meta["numbers"], task.meta["target"])
         assert f"({task.gold})" in solutions
         for solution in solutions:
-            assert Countdown().score(task, solution).value == 1.0
+            assert Countdown().check(task, solution).value == 1.0
         num_others += len(solutions) - 1
     assert num_others > 100
 
 
 def test_fractions_and_negatives_on_the_way_are_accepted() -> None:
     task = Task(task_id="x", env="countdown", prompt=(), gold="", meta={"numbers": [8, 3, 8, 3], "target": 24})
-    assert Countdown().score(task, "8/(3-8/3)").value == 1.0
-    assert Countdown().score(task, "8/3-8/3").value == 0.0
+    assert Countdown().check(task, "8/(3-8/3)").value == 1.0
+    assert Countdown().check(task, "8/3-8/3").value == 0.0
     task = Task(task_id="x", env="countdown", prompt=(), gold="", meta={"numbers": [2, 5, 9], "target": 6})
-    assert Countdown().score(task, "(2-5)+9").value == 1.0
+    assert Countdown().check(task, "(2-5)+9").value == 1.0
 
 
 def test_numbers_count_as_often_as_they_are_given() -> None:
     task = Task(task_id="x", env="countdown", prompt=(), gold="", meta={"numbers": [3, 3, 8], "target": 24})
-    assert Countdown().score(task, "8*(3*3)/3").value == 0.0
-    assert Countdown().score(task, "3*8").value == 0.0
-    assert Countdown().score(task, "3*8*3/3").value == 0.0
-    assert Countdown().score(task, "(3+3)*8/2").value == 0.0
+    assert Countdown().check(task, "8*(3*3)/3").value == 0.0
+    assert Countdown().check(task, "3*8").value == 0.0
+    assert Countdown().check(task, "3*8*3/3").value == 0.0
+    assert Countdown().check(task, "(3+3)*8/2").value == 0.0
     task = Task(task_id="x", env="countdown", prompt=(), gold="", meta={"numbers": [3, 3, 8], "target": 14})
-    assert Countdown().score(task, "3+8+3").value == 1.0
+    assert Countdown().check(task, "3+8+3").value == 1.0
 
 
 def test_single_changes_score_what_the_oracle_says() -> None:
@@ -119,7 +119,7 @@ def test_single_changes_score_what_the_oracle_says() -> None:
             for character in ("", *"0123456789+-*/()"):
                 changed = task.gold[:at] + character + task.gold[at + 1 :]
                 expected = is_right(changed, task.meta["numbers"], task.meta["target"])
-                assert Countdown().score(task, changed).value == float(expected), changed
+                assert Countdown().check(task, changed).value == float(expected), changed
                 rights, wrongs = rights + expected, wrongs + (not expected)
     assert rights > 70
     assert wrongs > 1000
@@ -128,10 +128,10 @@ def test_single_changes_score_what_the_oracle_says() -> None:
 def test_statuses() -> None:
     task = Task(task_id="x", env="countdown", prompt=(), gold="", meta={"numbers": [3, 7, 9], "target": 30})
     env = Countdown()
-    assert env.score(task, "3*7+9").status == "ok"
-    assert (env.score(task, "3+7+9").value, env.score(task, "3+7+9").status) == (0.0, "ok")
-    assert (env.score(task, "30").value, env.score(task, "30").status) == (0.0, "ok")
-    assert (env.score(task, "3*7+9=30").value, env.score(task, "3*7+9=30").status) == (0.0, "policy_error")
+    assert env.check(task, "3*7+9").status == "ok"
+    assert (env.check(task, "3+7+9").value, env.check(task, "3+7+9").status) == (0.0, "ok")
+    assert (env.check(task, "30").value, env.check(task, "30").status) == (0.0, "ok")
+    assert (env.check(task, "3*7+9=30").value, env.check(task, "3*7+9=30").status) == (0.0, "policy_error")
 
 
 @pytest.mark.parametrize("num_numbers", [2, 3, 4])

@@ -8,7 +8,7 @@ negative results on the way included.
 import random
 from dataclasses import dataclass
 
-from fulmen.envs.base import Puzzle, draw_task, judge, read_meta, require_between
+from fulmen.envs.base import Puzzle, SingleTurn, draw_task, judge, read_meta, require_between
 from fulmen.rewards.arithmetic import evaluate
 from fulmen.types import Message, Score, Split, StopReason, Task
 
@@ -20,7 +20,7 @@ DRAWS_PER_DETOUR = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Countdown:
+class Countdown(SingleTurn):
     """Numbers to combine into a target by + - * / and parentheses."""
 
     name: str = KIND
@@ -44,7 +44,7 @@ class Countdown:
         """Returns the task at a place of the stream."""
         return draw_task(self._draw, kind=KIND, name=self.name, split=split, seed=seed, index=index)
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns 1.0 if the answer uses exactly the numbers and has exactly the target's value."""
         numbers = sorted(read_meta(task, "numbers", env=self.name, kind=list))
         target = read_meta(task, "target", env=self.name, kind=int)

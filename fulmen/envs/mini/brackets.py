@@ -7,8 +7,8 @@ needed may be used, one answer is right.
 import random
 from dataclasses import dataclass
 
-from fulmen.envs.base import Puzzle, draw_task, judge, read_meta, require_between
-from fulmen.errors import ConfigError, DataError
+from fulmen.envs.base import Puzzle, SingleTurn, draw_task, judge, read_meta, require_between
+from fulmen.errors import ConfigError, DataError, TaskError
 from fulmen.types import Message, Score, Split, StopReason, Task
 
 KIND = "brackets"
@@ -20,7 +20,7 @@ MIN_OPEN, MAX_DEPTH = 3, 9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Brackets:
+class Brackets(SingleTurn):
     """A well-nested prefix to complete with closing brackets."""
 
     name: str = KIND
@@ -43,7 +43,7 @@ class Brackets:
         """Returns the task at a place of the stream."""
         return draw_task(self._draw, kind=KIND, name=self.name, split=split, seed=seed, index=index)
 
-    def score(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns 1.0 if prefix and answer together are balanced and the answer opens nothing new."""
         open_brackets = _open_after(read_meta(task, "prefix", env=self.name, kind=str))
 
@@ -102,5 +102,5 @@ def _open_after(prefix: str) -> str:
         elif open_brackets and PARTNER[open_brackets[-1]] == bracket:
             open_brackets = open_brackets[:-1]
         else:
-            raise DataError(f"task.meta['prefix']: {prefix!r}; allowed: well-nested brackets")
+            raise TaskError(f"task.meta['prefix']: {prefix!r}; allowed: well-nested brackets")
     return open_brackets

@@ -49,18 +49,18 @@ def test_single_changes_score_what_the_oracle_says() -> None:
             for character in ("", *"()[]{}<>"):
                 for changed in (gold[:at] + character + gold[at:], gold[:at] + character + gold[at + 1 :]):
                     if changed:
-                        assert Brackets().score(task, changed).value == float(is_right(prefix, changed))
+                        assert Brackets().check(task, changed).value == float(is_right(prefix, changed))
 
 
 def test_more_than_needed_and_statuses() -> None:
     task = Task(task_id="x", env="brackets", prompt=(), gold="", meta={"prefix": "([]{<"})
     env = Brackets()
-    assert env.score(task, ">})").value == 1.0
-    assert env.score(task, "> } )").value == 1.0
-    assert env.score(task, r"\boxed{>\})}").value == 1.0
-    assert (env.score(task, "()>})").value, env.score(task, "()>})").status) == (0.0, "ok")
-    assert env.score(task, ")}>").info == ") does not close <"
-    assert env.score(task, ">})x").status == "policy_error"
+    assert env.check(task, ">})").value == 1.0
+    assert env.check(task, "> } )").value == 1.0
+    assert env.check(task, r"\boxed{>\})}").value == 1.0
+    assert (env.check(task, "()>})").value, env.check(task, "()>})").status) == (0.0, "ok")
+    assert env.check(task, ")}>").info == ") does not close <"
+    assert env.check(task, ">})x").status == "policy_error"
 
 
 def test_worked_thinking_by_hand_and_by_oracle() -> None:
@@ -87,4 +87,4 @@ def test_bad_settings(settings: dict[str, int]) -> None:
 def test_bad_task_is_not_the_policys_fault() -> None:
     task = Task(task_id="x", env="brackets", prompt=(), gold="", meta={"prefix": "(]"})
     with pytest.raises(DataError, match="well-nested"):
-        Brackets().score(task, ")")
+        Brackets().check(task, ")")

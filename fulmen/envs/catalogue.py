@@ -1,0 +1,70 @@
+"""Every environment that comes with fulmen, by name.
+
+A module of `fulmen.envs.logic` is one environment and gives it its name; nothing else has to be written down for it.
+The others are listed here. A name with a colon belongs to an adapter, which needs its extra.
+"""
+
+import importlib
+import pkgutil
+from typing import Any
+
+from fulmen.envs.base import Env
+from fulmen.envs.puzzle import PuzzleEnv, require_fields
+from fulmen.errors import ConfigError
+
+LOGIC = "fulmen.envs.logic"
+OTHERS: dict[str, tuple[str, str]] = {
+    "mini_countdown": ("fulmen.envs.mini.countdown", "Countdown"),
+    "mini_sudoku": ("fulmen.envs.mini.sudoku", "Sudoku"),
+    "mini_brackets": ("fulmen.envs.mini.brackets", "Brackets"),
+}
+"""Name to module and class."""
+
+
+def logic_names() -> tuple[str, ...]:
+    """Returns the names of the logic tasks."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(LOGIC).__path__)))
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names that `load` takes, adapters' (`reasoning_gym:...`) left out."""
+    return (*logic_names(), *OTHERS)
+
+
+def env_class(name: str) -> type[Any]:
+    """Returns the class of an environment.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name in OTHERS:
+        module, class_name = OTHERS[name]
+        found = importlib.import_module(module)
+        return found.__dict__[class_name]
+    if name not in logic_names():
+        close = [known for known in names() if name and (name in known or known in name)]
+        hint = f" (did you mean {', '.join(close)}?)" if close else ""
+        raise ConfigError(f"environment: {name!r}{hint}; allowed: {', '.join(names())}")
+    members = vars(importlib.import_module(f"{LOGIC}.{name}")).values()
+    own = [m for m in members if isinstance(m, type) and issubclass(m, PuzzleEnv) and m.__module__ == f"{LOGIC}.{name}"]
+    assert len(own) == 1, f"{LOGIC}.{name} defines {len(own)} environments, not 1"
+    return own[0]
+
+
+def load(name: str, *, level: int | str | None = None, **knobs: Any) -> Env:
+    """Returns an environment by name, at a level (1 to 5, or its name) where it has levels, with settings changed.
+
+    >>> load("mini_countdown", num_numbers=4).num_numbers
+    4
+
+    Raises:
+        ConfigError: an unknown name, level or setting, or a value that is not allowed.
+    """
+    found = env_class(name)
+    if level is not None:
+        if not issubclass(found, PuzzleEnv):
+            raise ConfigError(f"level: {level!r}; allowed: none, {name} has no levels")
+        return found.at_level(level, **knobs)
+    require_fields(found, knobs)
+    env: Env = found(**knobs)
+    return env
