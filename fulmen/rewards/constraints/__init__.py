@@ -5,6 +5,7 @@ docs/constraints.md has the table of all kinds.
 
 from fulmen.rewards.constraints.compose import (
     KINDS,
+    MAX_CONSTRAINTS,
     Verdict,
     check_all,
     compose_example,
@@ -20,6 +21,7 @@ from fulmen.rewards.constraints.reading import LANGUAGES, Language
 __all__ = [
     "KINDS",
     "LANGUAGES",
+    "MAX_CONSTRAINTS",
     "MAX_LEVEL",
     "Constraint",
     "Language",
