@@ -40,11 +40,9 @@ MAX_CONSTRAINTS = 8
 """Most constraints of one reply."""
 MAX_DRAWS = 400
 """Sets of constraints drawn before drawing counts as failed."""
-NUM_DRAFTS = 2
-"""Drafts begun for one set of constraints."""
-MEND_ROUNDS = 9
+MEND_ROUNDS = 10
 """Times that every broken constraint of a draft is mended."""
-ROOM_TURNS = (2, 4, 6)
+ROOM_TURNS = (2, 4)
 """Rounds that begin with more filler, because mending alone did not do."""
 
 
@@ -111,11 +109,8 @@ def compose_example(constraints: Sequence[Constraint], *, language: Language, rn
     def allows(piece: str) -> bool:
         return all(constraint.allows(piece) for constraint in choosy)
 
-    for _ in range(NUM_DRAFTS):
-        draft = Draft(rng=rng, language=language, demands=_joint(constraints), allows=allows)
-        if text := _mend(draft, constraints):
-            return text
-    return None
+    draft = Draft(rng=rng, language=language, demands=_joint(constraints), allows=allows)
+    return _mend(draft, constraints) or None
 
 
 def draw_constraints(rng: random.Random, *, num: int, level: int, language: Language = "en") -> tuple[Constraint, ...]:
@@ -160,10 +155,14 @@ def _joint(constraints: Sequence[Constraint]) -> Demands:
 
 def _mend(draft: Draft, constraints: Sequence[Constraint]) -> str:
     """Returns the text of a draft once all constraints are kept, or an empty string if that does not come about."""
+    history: list[tuple[str, ...]] = []
     for turn in range(MEND_ROUNDS):
         text = draft.render()
-        if not check_all(constraints, text).faults:
+        history.append(check_all(constraints, text).faults)
+        if not history[-1]:
             return clean(text)
+        if turn > max(ROOM_TURNS) and history[-1] == history[-2] == history[-3]:
+            return ""
         if Reply(text).fault or turn in ROOM_TURNS:
             draft.make_room()
         reply = Reply(draft.render())

@@ -17,7 +17,8 @@ from fulmen.rewards.constraints.vocabulary import FILLER
 
 MANY = 1_000_000
 """No upper bound."""
-FIT_ROUNDS = 6
+FIT_ROUNDS = 3
+"""Times that a draft is brought within all bounds, one after the other."""
 _UNSPACED = "[\u3001-\u30ff\u3400-\u9fff\uff01-\uff60，]"
 _WIDE = re.compile(_UNSPACED)
 _NEEDLESS = re.compile(f"(?<={_UNSPACED}) | (?={_UNSPACED})")
@@ -74,8 +75,12 @@ class Demands:
             span = getattr(self, each.name)
             if span.low > span.high:
                 return f"{each.name}: at least {span.low} and at most {span.high}"
-        if self.sentences.low * self.sentence_words.low > self.words.high:
+        sentences = max(self.sentences.low, self.paragraphs.low * max(1, self.paragraph_sentences.low))
+        words = max(self.words.low, sentences * max(1, self.sentence_words.low))
+        if words > self.words.high:
             return "the sentences need more words than allowed"
+        if words > self.chars.high:
+            return "the words need more characters than allowed"
         if self.sentences.high * self.sentence_words.high < self.words.low:
             return "the sentences have room for fewer words than demanded"
         if self.paragraphs.low * max(1, self.paragraph_sentences.low) > self.sentences.high:
