@@ -18,7 +18,7 @@ FORMS: dict[Mark, str] = {
     "question": "?？¿﹖⁇⁈⁉",
     "exclamation": "!！¡﹗‼⁈⁉",
     "colon": ":：﹕∶",
-    "semicolon": ";；﹔;",
+    "semicolon": ";；﹔",
     "quote": '"“”„«»「」『』＂',
     "parenthesis": "()（）﹙﹚",
     "dash": "-－–—―‐‑‒−",

@@ -229,9 +229,13 @@ class DistinctWordsAtLeast(Constraint):
         if missing <= 0:
             return
         WordRepeatsAtMost(num=1).mend(draft)
-        room = draft.demands.words.high - len(Reply(draft.render()).words)
-        if draft.passages(is_free=True):
-            draft.add_words(draft.rng.choice(draft.passages(is_free=True)), min(missing, room, 6))
+        seen = [draft.render()]
+        room = draft.demands.words.high - len(Reply(seen[0]).words)
+        passages = draft.passages(is_free=True)
+        for _ in range(min(missing, room) if passages else 0):
+            if word := draft.find_word(lambda word: not any(word in text for text in seen)):
+                draft.rng.choice(passages).tokens.insert(1, Token(text=word))
+                seen.append(word)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,4 +149,4 @@ def test_checkers_take_bounded_time(piece: str) -> None:
         start = time.process_time()
         for case in CASES:
             case.constraint.find_fault(size)
-        assert time.process_time() - start < 3
+        assert time.process_time() - start < 6

@@ -140,7 +140,7 @@ def test_hostile_text_takes_bounded_time(piece: str) -> None:
     assert reply.blocks is not None
     assert reply.folded is not None
     assert reply.fault is not None
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 5
 
 
 def test_a_megabyte_is_not_read() -> None:
