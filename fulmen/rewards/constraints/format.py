@@ -46,7 +46,7 @@ class BulletsExactly(Constraint):
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(5, 9)))
 
     def fault_in(self, reply: Reply) -> str:
-        num = sum(bool(line.bullet) for line in reply.worded_lines)
+        num = sum(line.bullet in ("-", "*") for line in reply.worded_lines)
         return "" if num == self.num else f"{num} bullet points, not {self.num}"
 
     def needs(self) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class NumberedExactly(Constraint):
         return cls(num=scaled(rng, level, easy=(2, 3), hard=(5, 9)))
 
     def fault_in(self, reply: Reply) -> str:
-        numbers = [line.number for line in reply.worded_lines if line.number]
+        numbers = [line.number for line in reply.worded_lines if line.number and f"{line.number}. " in line.text[:5]]
         return (
             "" if numbers == [str(1 + at) for at in range(self.num)] else f"points {', '.join(numbers[:20]) or 'none'}"
         )

@@ -4,7 +4,7 @@ import random
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from fulmen.rewards.constraints.constraint import Constraint, Phrases, scaled
 from fulmen.rewards.constraints.draft import Block, Demands, Draft, Passage, Span, Token
@@ -13,6 +13,7 @@ from fulmen.rewards.constraints.position import only_words
 from fulmen.rewards.constraints.reading import Language, Reply, split_words
 from fulmen.rewards.constraints.vocabulary import ENDINGS, LABELS
 
+Opening = Literal["P.S.", "附言："]
 _TITLE = re.compile(r"<<([^<>\n]+)>>")
 
 
@@ -73,41 +74,41 @@ class Postscript(Constraint):
     CLAIMS = frozenset({"ending", "layout"})
     PHRASES: ClassVar[Phrases] = {
         "en": (
-            "End with a postscript: the last paragraph must begin with 'P.S.' and have at least {num} words after it.",
-            "The last of two or more paragraphs must be a postscript that starts with 'P.S.' and goes on for {num} "
-            "words or more.",
+            "Add a postscript: the last paragraph must begin with '{opening}' with at least {num} words after it.",
+            "The last of two or more paragraphs must be a postscript that starts with '{opening}' and has {num} "
+            "words or more after that.",
         ),
-        "zh": ("最后一段是附言，以“附言：”开头，其后至少{num}字，前面还要有其他段落。",),
+        "zh": ("最后一段是附言，以“{opening}”开头，其后至少{num}字，前面还要有其他段落。",),
     }
+    opening: Opening
     num: int
 
     @classmethod
     def draw(cls, rng: random.Random, *, level: int, language: Language) -> "Postscript":
-        return cls(num=scaled(rng, level, easy=(3, 5), hard=(8, 20)))
+        opening: Opening = "附言：" if language == "zh" else "P.S."
+        return cls(opening=opening, num=scaled(rng, level, easy=(3, 5), hard=(8, 20)))
 
     def fault_in(self, reply: Reply) -> str:
         last = reply.paragraphs[-1]
-        opening = next((opening for opening in ("P.S.", "附言：", "附言:") if last.startswith(opening)), "")
-        if not opening:
-            return "the last paragraph is no postscript"
-        num = len(split_words(last[len(opening) :]))
+        if not last.startswith(self.opening):
+            return f"the last paragraph does not begin with '{self.opening}'"
+        num = len(split_words(last[len(self.opening) :]))
         if num < self.num:
             return f"a postscript of {num} words, not {self.num} or more"
         return "" if len(reply.paragraphs) > 1 else "nothing but a postscript"
 
     def needs(self) -> tuple[str, ...]:
-        return ("P.S.",)
+        return (self.opening,)
 
     def demands(self) -> Demands:
         return Demands(paragraphs=Span(low=2), sentences=Span(low=2), words=Span(low=self.num + 4))
 
     def mend(self, draft: Draft) -> None:
-        opening = "附言：" if draft.language == "zh" else "P.S."
-        is_there = draft.blocks[-1].passages[0].marker.startswith(opening)
-        if not is_there:
+        if not draft.blocks[-1].passages[0].marker.startswith(self.opening):
             low = draft.demands.paragraph_sentences.low
-            passages = [draft.new_passage(self.num + 2) for _ in range(max(1, low - (opening == "P.S.")))]
-            passages[0].marker = opening if opening == "附言：" else opening + " "
+            # "P.S." ends a sentence itself.
+            passages = [draft.new_passage(self.num + 2) for _ in range(max(1, low - (self.opening == "P.S.")))]
+            passages[0].marker = "P.S. " if self.opening == "P.S." else self.opening
             draft.blocks.append(Block(passages=passages, is_sealed=True))
         passage = draft.blocks[-1].passages[0]
         if passage.size < self.num:

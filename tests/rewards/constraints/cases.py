@@ -239,12 +239,12 @@ PUNCTUATION = [
 FORMAT = [
     case(
         format.BulletsExactly(num=2),
-        ["We need:\n- some milk\n* two eggs"],
+        ["We need:\n- some milk\n* two eggs\n+ tea\n• ice"],
         ["We need it:\n- some milk\n- \n", "We need:\n- milk\n- two eggs\n- tea", "We need:\n-some milk\n-two eggs"],
     ),
     case(
         format.NumberedExactly(num=2),
-        ["We need:\n1. some milk\n2) two eggs"],
+        ["We need:\n1. some milk\n2. two eggs", "We need:\n1. some milk\n7) no eggs\n2. two eggs"],
         [
             "We need:\n1. some milk\n1. two eggs",
             "We need:\n1. milk\n2. two eggs\n3. tea",
@@ -386,14 +386,20 @@ STRUCTURE = [
         ],
     ),
     case(
-        structure.Postscript(num=3),
-        [SEVEN + "\n\nP.S. Bring some tea.", "我家门前有小河。\n\n附言：快来吧"],
+        structure.Postscript(opening="P.S.", num=3),
+        [SEVEN + "\n\nP.S. Bring some tea."],
         [
+            SEVEN + "\n\n附言：快来吧",
             SEVEN + "\n\nP.S. Bring tea.",
             SEVEN + "\nP.S. Bring some tea.",
             "P.S. Bring some good tea.",
             SEVEN + "\n\nP.S. Bring some tea.\n\nBye.",
         ],
+    ),
+    case(
+        structure.Postscript(opening="附言：", num=3),
+        ["我家门前有小河。\n\n附言：快来吧"],
+        ["我家门前有小河。\n\nP.S. 快来吧", "我家门前有小河。\n\n附言：快来"],
     ),
     case(
         structure.SectionsExactly(num=2, label="Part"),

@@ -1,7 +1,10 @@
 """Constraints together: every drawn set has an example; conflicts; what the user is told; arbitrary replies."""
 
 import random
+import re
 import time
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -150,3 +153,14 @@ def test_checkers_take_bounded_time(piece: str) -> None:
         for case in CASES:
             case.constraint.find_fault(size)
         assert time.process_time() - start < 6
+
+
+def test_the_table_of_all_kinds_is_complete() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "constraints.md").read_text(encoding="utf-8")
+    rows = {row.split("`")[1]: row for row in text.splitlines() if row.startswith("| `") and row.count(" | ") == 3}
+    assert list(rows) == [kind.KIND for kind in KINDS]
+    for kind in KINDS:
+        names = re.findall(r"`(\w+)`", rows[kind.KIND].rsplit(" | ", 2)[1])
+        assert names == [field.name for field in fields(kind)]
+        assert ("English prompts only" in rows[kind.KIND]) == (kind.LANGUAGES == ("en",))
+        assert ("Chinese prompts only" in rows[kind.KIND]) == (kind.LANGUAGES == ("zh",))

@@ -90,6 +90,8 @@ def changed(constraint: Constraint, example: str) -> list[Constraint]:
             changes.append(
                 {name: home_script(example) if kind == "script_forbidden" else "greek" if value != "greek" else "kana"}
             )
+        elif name == "opening":
+            changes.append({name: "附言：" if value == "P.S." else "P.S."})
         elif name == "mark" and kind == "mark_forbidden":
             changes += [{name: mark} for mark, forms in FORMS.items() if set(forms) & set(example)][:1]
         elif name == "letters":
