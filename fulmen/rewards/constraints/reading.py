@@ -34,7 +34,7 @@ SCRIPTS: tuple[Script, ...] = get_args(Script)
 MAX_CHARS = 20_000
 """Longest reply that is read at all."""
 MIN_WORDS = 5
-"""Fewest words of a reply."""
+"""Fewest words of a reply, numbers not counted."""
 MAX_WORD_LETTERS = 40
 """Longest run of letters that passes for a word."""
 DISTINCT_PER_ROOT = 1.5
@@ -214,10 +214,9 @@ class Reply:
         if self.is_too_long:
             return f"over {MAX_CHARS} characters"
         num = len(self.words)
-        if num < MIN_WORDS:
-            return f"{num} words; a reply has at least {MIN_WORDS}"
-        if sum(any(map(str.isalpha, word)) for word in self.words) < MIN_WORDS:
-            return f"under {MIN_WORDS} words that are not numbers"
+        worded = sum(any(map(str.isalpha, word)) for word in self.words)
+        if worded < MIN_WORDS:
+            return f"{worded} words that are not numbers; a reply has at least {MIN_WORDS}"
         least = math.floor(DISTINCT_PER_ROOT * math.sqrt(num))
         if (distinct := len(set(self.keys))) < least:
             return f"{distinct} different words among {num}; at least {least}"

@@ -167,6 +167,8 @@ def test_nothing_says_nothing(kind: type[Constraint]) -> None:
         "<!-- a long and winding comment here -->",
         "- - - - - -",
         "a b c d",
+        "1 2 3 4 5 6 7 8",
+        "a b c d 5 6 7",
     ):
         assert constraint.find_fault(text), text
 
