@@ -16,6 +16,7 @@ from fulmen.errors import ConfigError
 
 LOGIC = "fulmen.envs.logic"
 OTHERS: dict[str, tuple[str, str]] = {
+    "constraints": ("fulmen.envs.constraints", "Constraints"),
     "mini_countdown": ("fulmen.envs.mini.countdown", "Countdown"),
     "mini_sudoku": ("fulmen.envs.mini.sudoku", "Sudoku"),
     "mini_brackets": ("fulmen.envs.mini.brackets", "Brackets"),

@@ -90,7 +90,7 @@ def check_gold(env: SingleTurnEnv, num: int) -> Iterator[str]:
 
 def check_wrappers(env: SingleTurnEnv, num: int) -> Iterator[str]:
     """The gold answer scores 1 in dollars, boxes, full-width characters, and with spaces or a period."""
-    if isinstance(env, PuzzleEnv) and env.answer_form != "bare":
+    if isinstance(env, PuzzleEnv) and (env.answer_form != "bare" or env.is_free_text):
         return
     for task in make_tasks(env, min(num, 40)):
         for name, wrap in WRAPPERS.items():
@@ -105,7 +105,8 @@ def check_garbage(env: SingleTurnEnv, num: int) -> Iterator[str]:
         others = [other.gold for other in tasks if other.env == task.env]
         prompt = "\n".join(message.content for message in task.prompt)
         listed = (" or ".join(others), f"{task.gold}{task.gold}", f"{task.gold} or {task.gold}", f"{task.gold} or not")
-        for text in (*GARBAGE, prompt, *listed):
+        is_free_text = isinstance(env, PuzzleEnv) and env.is_free_text
+        for text in (*GARBAGE, prompt, *(() if is_free_text else listed)):
             started = time.process_time()
             score = env.check(task, text)
             if (spent := time.process_time() - started) > MAX_CHECK_S:

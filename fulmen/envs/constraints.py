@@ -43,6 +43,7 @@ class Constraints(PuzzleEnv):
     difficulty: int = 2
     """How tight each is, 0 to `MAX_LEVEL`."""
 
+    is_free_text: ClassVar[bool] = True
     rule: ClassVar[str] = "write about a subject and keep every constraint of form"
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = tuple(

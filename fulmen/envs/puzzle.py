@@ -75,6 +75,8 @@ class PuzzleEnv(SingleTurn, abc.ABC):
     verifier: ClassVar[VerifierKind]
     levels: ClassVar[Levels]
     phrases: ClassVar[Phrases]
+    is_free_text: ClassVar[bool] = False
+    """Whether the whole reply is judged, so that a wrapper or a second answer changes what is judged."""
 
     def __post_init__(self) -> None:
         """Checks the settings all have; subclasses call it before they check their own."""
