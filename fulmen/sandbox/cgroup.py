@@ -17,6 +17,8 @@ from pathlib import Path
 from fulmen.sandbox.base import Limits
 
 MOUNT = Path("/sys/fs/cgroup")
+LAUNCHER_PROCESSES = 2
+"""The launcher's own two processes, which come on top of a program's."""
 REMOVE_WITHIN_S = 2.0
 """A group whose last process has just died can stay busy for a moment."""
 _SWEEP_DEPTH = 8
@@ -58,10 +60,10 @@ class Group:
             self.remove()
             raise
 
-    def add(self, pid: int) -> None:
-        """Moves a process into the group; its children follow."""
-        for folder in self._hierarchy.folders:
-            _write(folder / self._name / "cgroup.procs", pid)
+    def entrances(self) -> list[Path]:
+        """Returns the files into which a process writes 0 to enter, before it has threads."""
+        name = "cgroup.procs" if self._hierarchy.version == 2 else "tasks"
+        return [folder / self._name / name for folder in self._hierarchy.folders]
 
     def pids(self) -> list[int]:
         """Returns the live processes of the group."""
@@ -91,8 +93,7 @@ class Group:
 
     def _set_limits(self, limits: Limits) -> None:
         memory, pids = self._hierarchy.memory / self._name, self._hierarchy.pids / self._name
-        # The launcher's own process inside comes on top.
-        _write(pids / "pids.max", limits.num_processes + 1)
+        _write(pids / "pids.max", limits.num_processes + LAUNCHER_PROCESSES)
         if self._hierarchy.version == 2:
             _write(memory / "memory.max", limits.memory_bytes)
             if (memory / "memory.swap.max").exists():
@@ -131,16 +132,26 @@ def sweep(hierarchy: Hierarchy, mount: Path = MOUNT) -> int:
 
 def start_time(pid: int) -> int | None:
     """Returns when a process started, in ticks since boot, or None if there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[19])
+    return _stat_field(pid, 22)
+
+
+def parent(pid: int) -> int | None:
+    """Returns the parent of a process, or None if there is no such process."""
+    return _stat_field(pid, 4)
 
 
 def is_alive(pid: int, started: int) -> bool:
     """Returns whether the process that had this pid at that time still runs."""
     return start_time(pid) == started
+
+
+def _stat_field(pid: int, number: int) -> int | None:
+    """Returns a field of /proc/PID/stat, numbered as in its manual, after the name."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[number - 3])
 
 
 def _owner(pid: int) -> str:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from fulmen.errors import SandboxError
 from fulmen.sandbox.base import ExecResult, Limits, Status
-from fulmen.sandbox.cgroup import Group
+from fulmen.sandbox.cgroup import LAUNCHER_PROCESSES, Group, parent
 from fulmen.sandbox.zygote import max_wait_s, process_usage
 
 WORK = "tmp/work"
@@ -52,6 +53,24 @@ class Process:
     status_text: bytes = b""
     folder: Path | None = None
     """Removed in the end."""
+
+    def enter(self, report: dict[str, int]) -> None:
+        """Takes the first process inside for the one to kill, as the launcher's report names it.
+
+        Raises:
+            SandboxError: the launcher ended without a report.
+        """
+        if "child-pid" not in report:
+            raise SandboxError("sandbox: the launcher ended before the sandbox was there")
+        try:
+            inside_fd = os.pidfd_open(report["child-pid"])
+        except ProcessLookupError:
+            return  # it has ended already
+        if parent(report["child-pid"]) != self.popen.pid:
+            os.close(inside_fd)
+            return  # it has ended already, and the number is another's
+        os.close(self.pidfd)
+        self.pid, self.pidfd = report["child-pid"], inside_fd
 
     def kill(self) -> None:
         """Kills everything inside."""
@@ -254,7 +273,7 @@ def over_limit(process: Process, limits: Limits, *, cpu_before_s: float = 0.0) -
         pids = process.pids()
         if sum(process_usage(pid).memory_bytes for pid in pids) > limits.memory_bytes:
             return "memory"
-        if len(pids) > limits.num_processes + 1:
+        if len(pids) > limits.num_processes + LAUNCHER_PROCESSES:
             return "processes"
     return None
 

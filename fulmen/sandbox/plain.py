@@ -75,11 +75,10 @@ class Plain:
         return limits.memory_bytes + _ADDRESS_SLACK_BYTES
 
     def _limit(self, limits: Limits, *, is_service: bool) -> list[str]:
-        words = ["prlimit", "--core=0", f"--fsize={limits.file_bytes}", f"--stack={limits.stack_bytes}"]
+        script = ["ulimit -c 0", f"ulimit -f {-(-limits.file_bytes // 512)}", f"ulimit -s {limits.stack_bytes >> 10}"]
         if not is_service:
-            seconds = math.ceil(limits.cpu_s)
-            words += [f"--cpu={seconds}:{seconds + 1}", f"--as={self.address_bytes(limits)}"]
-        return [*words, "--"]
+            script += [f"ulimit -t {math.ceil(limits.cpu_s) + 1}", f"ulimit -v {self.address_bytes(limits) >> 10}"]
+        return ["/bin/sh", "-c", " && ".join([*script, 'exec "$@"']), "sh"]
 
 
 def open_plain() -> LaunchedSandbox:

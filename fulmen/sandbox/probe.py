@@ -5,13 +5,12 @@ Left out: sandlock, runc, podman, docker and remote sandboxes.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fulmen.errors import SandboxError
 from fulmen.sandbox.base import Limits, Sandbox
-from fulmen.sandbox.bubblewrap import Bubblewrap, find_launchers, find_python
+from fulmen.sandbox.bubblewrap import CHROOT, Bubblewrap, find_launchers, find_python
 from fulmen.sandbox.cgroup import Hierarchy, find_hierarchy, sweep
 from fulmen.sandbox.execute import LaunchedSandbox
 from fulmen.sandbox.plain import open_plain
@@ -78,7 +77,7 @@ def _try_all() -> Iterator[_Tried]:
         report = BackendReport(name="bubblewrap", works=False, guarantees=(), note=f"not found ({INSTALL})")
         yield _Tried(report=report, sandbox=None)
     python = find_python()
-    drops = (True, False) if os.geteuid() == 0 and shutil.which("setpriv") else (False,)
+    drops = (True, False) if os.geteuid() == 0 and CHROOT else (False,)
     for group in (hierarchy, None) if hierarchy else (None,):
         for path in launchers:
             for drops_user in drops:
