@@ -40,29 +40,16 @@ _MAX_LEFTOVERS = 200
 _PR_SET_DUMPABLE = 4
 _RESULT_FD = 3
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Usage(NamedTuple):
-    """What one process has used."""
-
-    cpu_s: float
-    """Its own and its reaped children's."""
-    memory_bytes: int
-    """Resident."""
-
-
-def process_usage(pid: int) -> Usage:
-    """Returns what a live process has used, zeros if it is gone."""
+def process_cpu_s(pid: int) -> float:
+    """Returns processor seconds of a live process and its reaped children, 0 if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             numbers = file.read().rpartition(b")")[2].split()
     except OSError:
-        return Usage(cpu_s=0.0, memory_bytes=0)
-    return Usage(
-        cpu_s=sum(map(int, numbers[11:15])) / _TICKS_PER_S,
-        memory_bytes=int(numbers[21]) * _PAGE_BYTES,
-    )
+        return 0.0
+    return sum(map(int, numbers[11:15])) / _TICKS_PER_S
 
 
 def max_wait_s(pids: Iterable[int]) -> float:
@@ -228,7 +215,7 @@ def _watch(child: int, reads: list[int], job: _Job, *, deadline: float) -> _Watc
         now = time.monotonic()
         if now >= deadline:
             ending = "wall"
-        elif now >= cpu_check_at and sum(process_usage(pid).cpu_s for pid in _others() or [child]) > limits["cpu_s"]:
+        elif now >= cpu_check_at and sum(process_cpu_s(pid) for pid in _others() or [child]) > limits["cpu_s"]:
             ending = "cpu"
         for handle, _ in poller.poll(1000 * max(0.0, min(_TICK_S, deadline - now))) if not ending else ():
             if handle == pidfd:

@@ -56,7 +56,7 @@ DISTURBED = {
     "memory_bombs": ("for _ in range(20): os.fork()\nx = []\nwhile True: x.append(bytearray(1 << 22))",
                      {"oom", "killed", "nonzero"}),
     "busy": ("while True: pass", {"timeout_cpu"}),
-    "busy_for_a_while_then_well": ("while time.process_time() < 1.15: pass\nreturn 'right'", {"timeout_cpu"}),
+    "busy_for_a_while_then_well": ("while time.process_time() < 0.45: pass\nreturn 'right'", {"timeout_cpu"}),
     "kill_everybody": ("os.fork(); os.kill(-1, 9); os.kill(os.getpid(), 9)", {"killed"}),
 }  # fmt: skip
 
@@ -67,9 +67,8 @@ def _submission(body: str) -> Submission:
     return Submission(language="python", source=source, function="f")
 
 
-def _run(sandbox: Sandbox, body: str) -> list[ExecResult]:
+def _run(sandbox: Sandbox, body: str, limits: Limits = SHORT) -> list[ExecResult]:
     """Returns the results of an attack and of the harmless test after it."""
-    limits = Limits(cpu_s=1.0, wall_s=0.7) if "19" in body and "range" not in body and "kill(os" in body else SHORT
     return sandbox.run_tests(_submission(body), [TestInput(arguments='["wrong"]'), RIGHT], limits=limits)
 
 
@@ -86,7 +85,8 @@ def test_attack_has_no_effect(sandbox: Sandbox, name: str) -> None:
 def test_attack_is_no_pass(sandbox: Sandbox, name: str) -> None:
     """The attack ends as foreseen, and the next test is right."""
     body, ends = DISTURBED[name]
-    attacked, after = _run(sandbox, body)
+    limits = replace(SHORT, wall_s=0.7) if ends == {"timeout_wall"} else replace(SHORT, cpu_s=0.4)
+    attacked, after = _run(sandbox, body, limits)
     assert attacked.status in ends, attacked
     assert (after.status, after.stdout) == ("ok", ANSWER), after
 

@@ -1,10 +1,12 @@
 """Every kind of hostile program, once; and many of them, after which nothing is left."""
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from fulmen.sandbox import ExecResult, Limits, Sandbox
 from tests.sandbox.hostile import CANARY, CONTAINED, HOSTILE, PRELUDE, Hostile
 
 LIMITS = Limits(cpu_s=1.0, wall_s=8.0, memory_bytes=96 << 20)
-SLEEPER = Limits(cpu_s=1.0, wall_s=0.7, memory_bytes=96 << 20)
+SLEEPER = replace(LIMITS, wall_s=0.7)
+BUSY = replace(LIMITS, cpu_s=0.4)
 NUM_RUNS = 1000
 
 
@@ -23,7 +26,7 @@ def _canary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _attack(sandbox: Sandbox, hostile: Hostile) -> ExecResult:
-    limits = SLEEPER if hostile.ends == ("timeout_wall",) else LIMITS
+    limits = {("timeout_wall",): SLEEPER, ("timeout_cpu",): BUSY}.get(hostile.ends, LIMITS)
     return sandbox.run(["python3", "-I", "-S", "-c", PRELUDE + hostile.source], limits=limits)
 
 
@@ -94,7 +97,7 @@ def test_nothing_is_left_after_many(sandbox: Sandbox) -> None:
 def _remains() -> dict[str, object]:
     """Returns what a run could leave behind."""
     groups = [path for path in Path("/sys/fs/cgroup").rglob(f"fulmen-*-{os.getpid()}-*") if path.is_dir()]
-    ours = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _is_strange(pid)]
+    ours = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _is_ours(pid)]
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {
         "control groups": sorted(map(str, groups)),
@@ -105,9 +108,9 @@ def _remains() -> dict[str, object]:
     }
 
 
-def _is_strange(pid: str) -> bool:
-    """Returns whether a process runs as one of the users that sandboxes make up."""
+def _is_ours(pid: str) -> bool:
+    """Returns whether a process is in a control group that this process made, be it removed or not."""
     try:
-        return Path("/proc", pid).stat().st_uid >= 1 << 30
+        return re.search(rf"/fulmen-\d+-{os.getpid()}-", Path("/proc", pid, "cgroup").read_text()) is not None
     except OSError:
         return False
