@@ -178,9 +178,11 @@ def read_status(process: Process, *, within_s: float = START_WITHIN_S) -> dict[s
     """Returns the launcher's first report, {} if it ended without one."""
     assert process.status_fd is not None, "started without a launcher"
     deadline = time.monotonic() + within_s
+    poller = select.poll()
+    poller.register(process.status_fd, select.POLLIN)
     while b"\n" not in process.status_text:
-        ready, _, _ = select.select([process.status_fd], [], [], max(0.0, deadline - time.monotonic()))
-        part = os.read(process.status_fd, 4096) if ready else b""
+        is_ready = poller.poll(1000 * max(0.0, deadline - time.monotonic()))
+        part = os.read(process.status_fd, 4096) if is_ready else b""
         if not part:
             return {}
         process.status_text += part

@@ -25,6 +25,7 @@ import sys
 import time
 import traceback
 import types
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -151,7 +152,9 @@ def _prepare(header: dict[str, Any], bodies: list[bytes], *, folder: str, is_ini
         for name in header["preload"]:
             __import__(name)
         try:
-            code = compile(bodies[0], "solution.py", "exec", dont_inherit=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                code = compile(bodies[0], "solution.py", "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
             return "".join(traceback.format_exception_only(error))
     job = _Job(
