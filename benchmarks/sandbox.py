@@ -37,43 +37,45 @@ class Variant:
     """One row of the table."""
 
     name: str
-    run: Callable[[], object]
-    """Does `num_runs` runs."""
+    run: Callable[[], float]
+    """Does `num_runs` runs; returns processor seconds of programs that the launcher did not wait for."""
     num_runs: int
 
 
-def many(action: Callable[[], object], *, num_runs: int, num_workers: int) -> None:
-    """Runs an action so many times on so many threads."""
+def many(action: Callable[[], float], *, num_runs: int, num_workers: int) -> float:
+    """Runs an action so many times on so many threads; returns the sum of what it returns."""
     with ThreadPoolExecutor(num_workers) as pool:
-        for done in [pool.submit(action) for _ in range(num_runs)]:
-            done.result()
+        return sum(done.result() for done in [pool.submit(action) for _ in range(num_runs)])
 
 
-def run_plain() -> None:
+def run_plain() -> float:
     """Runs the program without isolation."""
     subprocess.run(PROGRAM, stdin=subprocess.DEVNULL, capture_output=True, env=ENVIRONMENT, check=True)
+    return 0.0
 
 
-def run_isolated(sandbox: LaunchedSandbox) -> None:
+def run_isolated(sandbox: LaunchedSandbox) -> float:
     """Runs the program in a sandbox."""
     result = sandbox.run(PROGRAM, limits=LIMITS)
     if result.status != "ok":
         raise SandboxError(f"{sandbox.name}: {result}")
+    return result.cpu_s
 
 
-def run_submission(sandbox: LaunchedSandbox, submission: Submission, *, num_tests: int) -> None:
+def run_submission(sandbox: LaunchedSandbox, submission: Submission, *, num_tests: int) -> float:
     """Runs the tests of one submission."""
     inputs = [TestInput(stdin=b"%d" % i) for i in range(num_tests)]
     results = sandbox.run_tests(submission, inputs, limits=LIMITS)
     if [result.stdout for result in results] != [b"%d\n" % (i * i) for i in range(num_tests)]:
         raise SandboxError(f"{sandbox.name}: {results[0]}")
+    return 0.0
 
 
 def variants(sandbox: LaunchedSandbox, *, num_runs: int, num_tests: int) -> list[Variant]:
     """Returns the rows to be measured."""
     found = []
 
-    def add(name: str, action: Callable[[], object], num_workers: int) -> None:
+    def add(name: str, action: Callable[[], float], num_workers: int) -> None:
         run = partial(many, action, num_runs=num_runs, num_workers=num_workers)
         found.append(Variant(name=f"{name}, {num_workers} at once", run=run, num_runs=num_runs))
 
@@ -107,10 +109,10 @@ def weakened(sandbox: LaunchedSandbox) -> dict[str, LaunchedSandbox]:
     }
 
 
-def cpu_s() -> float:
-    """Returns processor seconds of this process and of all children it has reaped."""
-    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def cpu_s(who: int) -> float:
+    """Returns processor seconds of this process, or of all children it has reaped."""
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
 
 
 def measure(rows: list[Variant], *, repeats: int) -> dict[str, dict[str, float]]:
@@ -119,12 +121,15 @@ def measure(rows: list[Variant], *, repeats: int) -> dict[str, dict[str, float]]
     costs: dict[str, list[float]] = {row.name: [] for row in rows}
     for repeat in range(repeats + 1):
         for row in rows:
-            started, used = time.perf_counter(), cpu_s()
-            row.run()
+            started = time.perf_counter()
+            own_s, children_s = cpu_s(resource.RUSAGE_SELF), cpu_s(resource.RUSAGE_CHILDREN)
+            inside_s = row.run()
+            own_s, children_s = cpu_s(resource.RUSAGE_SELF) - own_s, cpu_s(resource.RUSAGE_CHILDREN) - children_s
             # The first turn warms up.
             if repeat:
                 rates[row.name].append(row.num_runs / (time.perf_counter() - started))
-                costs[row.name].append(1000 * (cpu_s() - used) / row.num_runs)
+                # What is counted inside includes the launcher, which is then among the reaped children too.
+                costs[row.name].append(1000 * (own_s + max(inside_s, children_s)) / row.num_runs)
     return {
         name: {
             "median_per_s": round(statistics.median(values), 1),
