@@ -132,6 +132,14 @@ def test_sleeping_is_not_a_busy_machine(wait_s: float, status: str) -> None:
     assert found == status
 
 
+def test_time_is_judged_by_the_processor() -> None:
+    """A program that ended well after more than its processor time was too slow; the clock alone does not count."""
+    limits = Limits(cpu_s=1.0, wall_s=9.0)
+    ended = {"returncode": 0, "wait_s": 0.0, "is_oom": False, "limits": limits}
+    assert classify("exit", cpu_s=1.01, wall_s=1.1, **ended)[0] == "timeout_cpu"
+    assert classify("exit", cpu_s=0.99, wall_s=8.9, **ended)[0] == "ok"
+
+
 def test_store_keeps_the_recently_used(tmp_path: Path) -> None:
     """When it is full the least recently used programs go."""
     store = Store(folder=tmp_path / "store", max_bytes=250)
