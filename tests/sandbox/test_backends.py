@@ -70,6 +70,18 @@ def test_broken_launcher_is_infra(sandbox: Sandbox, tmp_path: Path) -> None:
     assert [result.status for result in results] == ["infra"] * 2
 
 
+def test_launcher_that_fails_halfway_is_infra(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It said that there is a sandbox, but never started the program in it."""
+    assert isinstance(sandbox, LaunchedSandbox)
+    broken = tmp_path / "bwrap"
+    report = """while [ "$1" != --json-status-fd ]; do shift; done; echo "{\\"child-pid\\": $$}" >"/proc/self/fd/$2"; exit 1"""
+    broken.write_text(f"#!/bin/sh\n{report}\n")
+    broken.chmod(0o755)
+    launcher = replace(sandbox.launcher, path=broken, drops_user=False)
+    result = LaunchedSandbox(launcher, name="broken", guarantees=()).run(["true"], limits=LIMITS)
+    assert (result.status, result.info) == ("infra", "sandbox: the launcher ended before the program was started")
+
+
 def test_every_launcher_works(sandbox: Sandbox) -> None:
     """The system's bubblewrap and the package's."""
     assert isinstance(sandbox, LaunchedSandbox)

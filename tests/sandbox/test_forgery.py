@@ -17,7 +17,8 @@ PRELUDE = "import ctypes, os, resource, signal, sys, time\nlibc = ctypes.CDLL(No
 
 # Each runs as the body of `f(x)` when x is "wrong" and must leave the sandbox able to run the next test.
 UNDISTURBED = {
-    "kill_parent": "for n in (9, 19, 15, 11, 2):\n  try: os.kill(os.getppid(), n)\n  except OSError: pass\ntime.sleep(0.05)",
+    "kill_parent": "for n in (9, 19, 15, 11, 2):\n  try: os.kill(os.getppid(), n)\n"
+    "  except OSError: pass\ntime.sleep(0.05)",
     "kill_group_and_session": "for n in (0, 1): \n  try: os.killpg(n or 1, 9) if n else None\n  except OSError: pass",
     "limit_parent": "try: resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))\nexcept PermissionError: pass\n"
     "else: return 'set'",
