@@ -74,7 +74,9 @@ def test_launcher_that_fails_halfway_is_infra(sandbox: Sandbox, tmp_path: Path) 
     """It said that there is a sandbox, but never started the program in it."""
     assert isinstance(sandbox, LaunchedSandbox)
     broken = tmp_path / "bwrap"
-    report = """while [ "$1" != --json-status-fd ]; do shift; done; echo "{\\"child-pid\\": $$}" >"/proc/self/fd/$2"; exit 1"""
+    report = (
+        'while [ "$1" != --json-status-fd ]; do shift; done\necho "{\\"child-pid\\": $$}" >"/proc/self/fd/$2"\nexit 1'
+    )
     broken.write_text(f"#!/bin/sh\n{report}\n")
     broken.chmod(0o755)
     launcher = replace(sandbox.launcher, path=broken, drops_user=False)
