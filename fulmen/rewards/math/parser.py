@@ -65,7 +65,15 @@ def parse_answer(text: str) -> Node:
     Raises:
         DataError: it is not in the grammar, or too large.
     """
-    tokens = tokenize(text)
+    return parse_tokens(tokenize(text))
+
+
+def parse_tokens(tokens: list[Token]) -> Node:
+    """Returns what the tokens of an answer say.
+
+    Raises:
+        DataError: they are not in the grammar.
+    """
     steps = [{"{": 1, "}": -1}.get(token.text, 0) for token in tokens if token.kind == "sym"]
     heights = list(itertools.accumulate(steps, initial=0))
     if min(heights) < 0 or heights[-1]:
