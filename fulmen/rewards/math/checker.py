@@ -110,6 +110,8 @@ class MathChecker:
             is_equal = Comparison(ExactLeaves()).is_equal(nodes[1], nodes[0])
         except UndecidedError:
             return self._ask_worker(answer, gold)
+        except RecursionError:
+            return Verdict(is_equal=False, layer="exact", reason="nested too deep to compare")
         reason = "same value and form" if is_equal else "another value or form"
         return Verdict(is_equal=is_equal, layer="exact", reason=reason)
 

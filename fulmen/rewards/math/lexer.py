@@ -226,7 +226,7 @@ class _Lexer:
         if not digits:
             return None
         exponent = _EXPONENT.match(source, after, end)
-        if exponent and abs(int(exponent.group(1)[:9])) > MAX_EXPONENT:
+        if exponent and abs(int(exponent.group(1))) > MAX_EXPONENT:
             raise DataError(f"answer: exponent {exponent.group(1)[:20]}; allowed: up to {MAX_EXPONENT}")
         value = Fraction(digits.rstrip(".") if digits[0] != "." else "0" + digits)
         if exponent:
