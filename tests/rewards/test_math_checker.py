@@ -100,8 +100,8 @@ def test_a_missing_math_verify_is_said_in_one_line(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_bad_limit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cpu_s: 0; allowed"):
-        MathChecker(cpu_s=0)
+    with pytest.raises(ConfigError, match=r"cpu_s: 0\.0; allowed"):
+        MathChecker(cpu_s=0.0)
 
 
 def test_verdicts_are_the_same_in_every_thread_and_run() -> None:

@@ -22,7 +22,7 @@ SOUP = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
 GOLDS = sorted({pair.gold for pair in read_table("pairs")})
 
 
-@settings(max_examples=1500)
+@settings(max_examples=250)
 @given(SOUP)
 def test_soup_never_raises_and_equals_itself(text: str) -> None:
     try:
@@ -33,7 +33,7 @@ def test_soup_never_raises_and_equals_itself(text: str) -> None:
     assert checker().check(text, text).is_equal
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(st.text(max_size=40), st.sampled_from(GOLDS))
 def test_any_text_against_any_reference(text: str, gold: str) -> None:
     verdict = checker().check(text, gold)
@@ -42,7 +42,7 @@ def test_any_text_against_any_reference(text: str, gold: str) -> None:
         assert checker().check(gold, text).is_equal
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(SOUP, SOUP)
 def test_symmetric(left: str, right: str) -> None:
     assert checker().check(left, right).is_equal == checker().check(right, left).is_equal
@@ -69,18 +69,17 @@ TREES = st.recursive(
     NUMBERS | DECIMALS,
     lambda inner: (
         st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "frac", "implied"]), inner).map(lambda t: combine(*t))
-        | st.tuples(inner, st.integers(0, 4)).map(lambda t: (f"({t[0][0]})^{{{t[1]}}}", t[0][1] ** t[1]))
+        | st.tuples(inner, st.integers(1, 4)).map(lambda t: (f"({t[0][0]})^{{{t[1]}}}", t[0][1] ** t[1]))
         | inner.map(lambda t: (f"-({t[0]})", -t[1]))
     ),
     max_leaves=6,
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(TREES)
 def test_arithmetic_is_exact(tree: Tree) -> None:
     text, value = tree
-    assume("0)^{0}" not in text)
     node = parse_answer(text)
     assert isinstance(node, Number | Name | Op)
     try:
@@ -90,18 +89,17 @@ def test_arithmetic_is_exact(tree: Tree) -> None:
     assert found == value
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(TREES, st.fractions(max_denominator=10**6).filter(bool))
 def test_no_other_value_is_equal(tree: Tree, error: Fraction) -> None:
     text, value = tree
     assume(len(text) < 500 and len(str(value)) < 500)
-    assume("0)^{0}" not in text)
     assert checker().check(text, f"{value.numerator}/{value.denominator}").is_equal
     other = value + error
     assert not checker().check(text, f"{other.numerator}/{other.denominator}").is_equal
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(st.lists(st.integers(-9, 9), min_size=1, max_size=4), st.integers(-9, 9), st.integers(0, 3))
 def test_expanded_polynomials_are_equal_and_changed_ones_are_not(roots: list[int], change: int, place: int) -> None:
     coefficients = [1]
@@ -119,7 +117,7 @@ def polynomial(coefficients: list[int]) -> str:
     return "+".join(f"({c})x^{{{power}}}" for power, c in enumerate(coefficients))
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=6), st.lists(st.integers(-50, 50), min_size=1, max_size=6))
 def test_sets_lists_and_tuples(left: list[int], right: list[int]) -> None:
     texts = [", ".join(map(str, items)) for items in (left, right)]

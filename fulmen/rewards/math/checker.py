@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from fulmen.errors import ConfigError, DataError
 from fulmen.rewards.math.compare import Comparison, ExactLeaves, UndecidedError
-from fulmen.rewards.math.lexer import tokenize
+from fulmen.rewards.math.lexer import Token, tokenize
 from fulmen.rewards.math.nodes import Node
-from fulmen.rewards.math.parser import parse_answer
+from fulmen.rewards.math.parser import parse_answer, parse_tokens
 from fulmen.rewards.worker import (
     MIB,
     WorkerCrashError,
@@ -94,22 +94,24 @@ class MathChecker:
         return verdict
 
     def _check(self, answer: str, gold: str) -> Verdict:
+        if answer == gold:
+            return Verdict(is_equal=True, layer="text", reason="the same text")
         nodes: list[Node] = []
+        tokens: list[list[Token]] = []
         try:
             for text in (gold, answer):
-                nodes.append(parse_answer(text))
+                tokens.append(tokenize(text))
+            if [(token.kind, token.text) for token in tokens[0]] == [(token.kind, token.text) for token in tokens[1]]:
+                return Verdict(is_equal=True, layer="text", reason="the same text but for style")
+            nodes.extend(map(parse_tokens, tokens))
         except (DataError, RecursionError) as error:
-            if _is_same_text(answer, gold):
-                return Verdict(is_equal=True, layer="text", reason="the same text")
-            reason = str(error) if isinstance(error, DataError) else "answer: nested too deep; allowed: less"
-            side = "the answer" if nodes else "the reference"
-            return Verdict(is_equal=False, layer="parse", reason=f"{side} cannot be read: {reason}")
-        if _is_same_text(answer, gold):
-            return Verdict(is_equal=True, layer="text", reason="the same text")
+            return _unreadable(error, is_answer=len(nodes) == 1 or (not nodes and len(tokens) == 1))
         try:
             is_equal = Comparison(ExactLeaves()).is_equal(nodes[1], nodes[0])
         except UndecidedError:
             return self._ask_worker(answer, gold)
+        except RecursionError:
+            return Verdict(is_equal=False, layer="exact", reason="nested too deep to compare")
         reason = "same value and form" if is_equal else "another value or form"
         return Verdict(is_equal=is_equal, layer="exact", reason=reason)
 
@@ -146,15 +148,11 @@ class MathChecker:
             self.on_disagreement(record)
 
 
-def _is_same_text(left: str, right: str) -> bool:
-    """Returns whether two answers differ in style and spaces at most."""
-    if left == right:
-        return True
-    try:
-        tokens = [[(token.kind, token.text) for token in tokenize(text)] for text in (left, right)]
-    except DataError:
-        return False
-    return tokens[0] == tokens[1]
+def _unreadable(error: DataError | RecursionError, *, is_answer: bool) -> Verdict:
+    """Returns the verdict on a pair of which one cannot be read."""
+    reason = str(error) if isinstance(error, DataError) else "answer: nested too deep; allowed: less"
+    side = "the answer" if is_answer else "the reference"
+    return Verdict(is_equal=False, layer="parse", reason=f"{side} cannot be read: {reason}")
 
 
 def parse(text: str) -> None:

@@ -16,8 +16,10 @@ from fulmen.errors import DataError
 from fulmen.rewards.math.lexer import FUNCTIONS, Token
 from fulmen.rewards.math.nodes import INFINITY, PI, E, Expr, I, Name, Number, Op, neg, number
 
-MAX_DEPTH = 40
+MAX_DEPTH = 30
 """Groups within groups."""
+MAX_POSTFIXES = 4
+"""Exponents, factorials and degree signs of one value."""
 _TIMES = ("*", "cdot", "times")
 _OVER = ("/", "div")
 _BRACKETS = {"(": ")", "[": "]", "\\{": "\\}", "{": "}"}
@@ -141,8 +143,8 @@ def _factor(cursor: Cursor) -> Expr:
     num_postfixes = 0
     while True:
         num_postfixes += 1
-        if num_postfixes > MAX_DEPTH:
-            raise DataError(f"answer: {num_postfixes} postfixes; allowed: up to {MAX_DEPTH}")
+        if num_postfixes > MAX_POSTFIXES + 1:
+            raise DataError(f"answer: more than {MAX_POSTFIXES} exponents and '!' in a row; allowed: so many")
         if cursor.take("!"):
             value = Op("fact", (value,))
         elif _is_degree(cursor):

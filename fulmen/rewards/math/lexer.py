@@ -13,6 +13,8 @@ from fulmen.errors import DataError
 from fulmen.rewards.answer import MAX_ANSWER_CHARS
 from fulmen.rewards.math.units import MULTIPLIERS, RAW_UNITS
 
+MAX_TOKENS = 1500
+"""Tokens of an answer."""
 MAX_TEXT_DEPTH = 8
 """Text groups within text groups."""
 MAX_EXPONENT = 1000
@@ -189,6 +191,8 @@ class _Lexer:
             self.is_spaced = False
 
     def _add(self, kind: Kind, text: str, value: Fraction = Fraction(0)) -> None:
+        if len(self.tokens) >= MAX_TOKENS:
+            raise DataError(f"answer: more than {MAX_TOKENS} tokens; allowed: up to so many")
         self.tokens.append(Token(kind=kind, text=text, value=value, is_spaced=self.is_spaced))
 
     def _step(self, position: int, end: int, *, is_text: bool) -> int:
@@ -222,7 +226,7 @@ class _Lexer:
         if not digits:
             return None
         exponent = _EXPONENT.match(source, after, end)
-        if exponent and abs(int(exponent.group(1)[:9])) > MAX_EXPONENT:
+        if exponent and abs(int(exponent.group(1))) > MAX_EXPONENT:
             raise DataError(f"answer: exponent {exponent.group(1)[:20]}; allowed: up to {MAX_EXPONENT}")
         value = Fraction(digits.rstrip(".") if digits[0] != "." else "0" + digits)
         if exponent:

@@ -6,6 +6,7 @@ same on every run.
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any, Literal
 
 import mpmath  # type: ignore[import-untyped]
@@ -15,6 +16,7 @@ from fulmen.rewards.math.nodes import Expr, I, Name, Number, Op, names_in, walk
 DIGITS = 50
 TOLERANCE = mpmath.mpf(10) ** -25
 """Relative to the largest value on the way, at least 1."""
+_RATIO_TOLERANCE = 1000 * TOLERANCE
 MAX_MAGNITUDE = 1e7
 """Largest exponent, in bits, of a value."""
 NUM_POINTS = 3
@@ -56,32 +58,26 @@ def look(left: Expr, right: Expr) -> Look:
     return "same for whole numbers" if is_whole else "same"
 
 
-def is_constant_ratio(left: Expr, right: Expr, *, is_positive: bool) -> bool:
-    """Returns whether the ratio of two expressions is, as far as can be seen, one constant other than zero."""
-    ratios = _ratios(left, right)
-    if len(ratios) < 2 or abs(ratios[0]) < TOLERANCE or (is_positive and ratios[0] < 0):
-        return False
-    return all(abs(ratio - ratios[0]) <= 1000 * TOLERANCE * max(1, abs(ratios[0])) for ratio in ratios)
-
-
-def simple_ratio(left: Expr, right: Expr) -> tuple[int, int] | None:
-    """Returns the fraction that the ratio of two expressions seems to be, if it is a simple one other than zero."""
-    ratio = _ratios(left, right)[0]
-    for bottom in range(1, 101):
-        top = mpmath.nint(ratio * bottom)
-        if top and abs(ratio * bottom - top) <= 1000 * TOLERANCE * max(1, abs(top)):
-            return int(top), bottom
-    return None
-
-
-def _ratios(left: Expr, right: Expr) -> list[Any]:
-    """Returns the ratio at every point where both have values and the second is not zero."""
+def constant_ratio(left: Expr, right: Expr) -> Any:
+    """Returns the ratio of two expressions if it is, as far as can be seen, one constant other than zero; else None."""
     ratios = []
     for point, _ in _points(sorted(names_in(left) | names_in(right))):
         values = [_value(expr, point, is_complex=False) for expr in (left, right)]
-        if values[0] is not None and values[1] is not None and abs(values[1][0]) > TOLERANCE:
-            ratios.append(values[0][0] / values[1][0])
-    return ratios
+        if values[0] is None or values[1] is None or abs(values[1][0]) < TOLERANCE:
+            continue
+        ratios.append(values[0][0] / values[1][0])
+        if abs(ratios[-1] - ratios[0]) > _RATIO_TOLERANCE * max(1, abs(ratios[0])):
+            return None
+    return ratios[0] if len(ratios) > 1 and abs(ratios[0]) > TOLERANCE else None
+
+
+def simple_fraction(value: Any) -> Fraction | None:
+    """Returns the fraction that a real number seems to be, if it is a simple one."""
+    for bottom in range(1, 101):
+        top = mpmath.nint(value * bottom)
+        if abs(value * bottom - top) <= _RATIO_TOLERANCE * max(1, abs(top)):
+            return Fraction(int(top), bottom)
+    return None
 
 
 def _is_whole_only(expr: Expr) -> bool:

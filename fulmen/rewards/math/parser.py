@@ -38,7 +38,6 @@ from fulmen.rewards.math.units import MULTIPLIERS, read_unit
 
 MAX_ITEMS = 64
 """Items of a list, set or tuple, and rows or columns of a matrix."""
-MAX_TOKENS = 2500
 _MATRICES = ("matrix", "pmatrix", "bmatrix", "array", "smallmatrix")
 _OPENING = {"(": ")", "[": "]", "\\{": "\\}", "{": "}", "<(": ")>"}
 _RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "in", "~")
@@ -66,9 +65,15 @@ def parse_answer(text: str) -> Node:
     Raises:
         DataError: it is not in the grammar, or too large.
     """
-    tokens = tokenize(text)
-    if len(tokens) > MAX_TOKENS:
-        raise DataError(f"answer: {len(tokens)} tokens; allowed: up to {MAX_TOKENS}")
+    return parse_tokens(tokenize(text))
+
+
+def parse_tokens(tokens: list[Token]) -> Node:
+    """Returns what the tokens of an answer say.
+
+    Raises:
+        DataError: they are not in the grammar.
+    """
     steps = [{"{": 1, "}": -1}.get(token.text, 0) for token in tokens if token.kind == "sym"]
     heights = list(itertools.accumulate(steps, initial=0))
     if min(heights) < 0 or heights[-1]:

@@ -70,13 +70,14 @@ class SymbolicLeaves:
         """Returns whether the expressions are proved to be multiples of each other."""
         if not names_in(left) or names_in(left) != names_in(right):
             return False
-        if not numeric.is_constant_ratio(left, right, is_positive=is_positive):
+        seen = numeric.constant_ratio(left, right)
+        if seen is None or (is_positive and seen < 0):
             self.reason = "another equation"
             return False
         symbols = _Symbols(is_whole=False)
         sides = symbols.build(left), symbols.build(right)
-        constant = numeric.simple_ratio(left, right)
-        if constant is not None and sympy.expand(sides[0] - sympy.Rational(*constant) * sides[1]) == 0:
+        constant = numeric.simple_fraction(seen)
+        if constant is not None and sympy.expand(sides[0] - sympy.Rational(constant) * sides[1]) == 0:
             return True
         for simplify in (sympy.cancel, sympy.simplify):
             ratio = simplify(sides[0] / sides[1])

@@ -69,19 +69,24 @@ RAW_UNITS = {word for word in _BASE if len(word) > 1 and word.isascii() and word
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 # A noun is dropped from "12 items"; these words are no nouns and may change the value.
 _NO_NOUN_WORDS = """
-a about above add after all almost also an and answer any approximately are around as at base before below between
-both but by cannot correct could cubed degree divided does double doubled eight eighth eighths eighty either eleven
-else equal equals even every exact exactly except false few fewer fifth fifths fifty five for forty four fourth
-fourths from greater half halves has hence hundredth hundredths if impossible in incorrect infinite infinitely
-infinity into is it just less like many maximum maybe mean minimum minus mod modulo more most multiplied negative
-neither never nine ninth ninths no none nor not nothing odd of off on one only or other otherwise out over per perhaps
-pi plus point positive possibly power probably quarter quarters raised remainder root roughly same seven seventh
-sevenths should since six sixth sixths sixty so some something squared subtract sum ten tenth tenths than that the
-then therefore third thirds thirty this three through till times to together total triple tripled true twelve twenty
-twice two undefined under unknown unless until up wait was were whatever when where which while will with within
-without would wrong yes zero
+a about above add after all almost also an and answer any approx approximate approximately are around as at base
+before below between billions both but by cannot correct could cubed degree divided does double doubled dozens eight
+eighth eighths eighty either eleven else equal equals even every exact exactly except false few fewer fifth fifths
+fifty five fold for forty four fourth fourths from greater half halves has hence hundreds hundredth hundredths if
+impossible in incorrect infinite infinitely infinity instead into is it just less like many maximum maybe mean
+millions minimum minus mod modulo more most multiplied negative neither never nine ninth ninths no none nor not
+nothing odd of off on one only or other otherwise out over per perhaps pi plus point positive possibly power probably
+quarter quarters raised rather remainder root roughly same seven seventh sevenths should since six sixth sixths sixty
+so some something squared subtract sum ten tens tenth tenths than that the then therefore third thirds thirty this
+thousands three through till times to together total trillions triple tripled true twelve twenty twice two undefined
+under unknown unless unlike until up versus vs wait was were whatever when where which while will with within without
+would wrong yes zero
 """
 _NO_NOUNS = frozenset(_NO_NOUN_WORDS.split())
+# Chinese numerals, multipliers and connectives: 5万 is not 5.
+_NO_NOUN_SIGNS = frozenset(
+    "〇零一二两三四五六七八九十百千万亿兆半倍分之负非不无没或和与及至到余多少约近超过加减乘除点成折错"
+)
 _FILLERS = frozenset({"different", "distinct", "possible", "whole", "such"})
 MAX_NOUN_WORDS = 3
 MAX_PARTS = 3
@@ -95,13 +100,17 @@ def read_unit(words: list[str]) -> Unit | None:
     if measured is not None:
         return measured
     words = [word for word in words if word not in _FILLERS]
-    is_noun = 0 < len(words) <= MAX_NOUN_WORDS and all(
-        re.fullmatch(r"[a-z][a-z'-]+|[^\W\d_a-zA-Z]+", word) and word not in _NO_NOUNS and word not in MULTIPLIERS
-        for word in words
-    )
+    is_noun = 0 < len(words) <= MAX_NOUN_WORDS and all(map(_is_noun, words))
     if not is_noun:
         return None
     return Unit(dimensions=((" ".join(_singular(word) for word in words), 1),))
+
+
+def _is_noun(word: str) -> bool:
+    """Returns whether a word may be what is counted: a lower-case English word, or Chinese, and no number or link."""
+    if word in _NO_NOUNS or word in MULTIPLIERS or _NO_NOUN_SIGNS & set(word):
+        return False
+    return re.fullmatch(r"[a-z][a-z'-]+|[\u4e00-\u9fff]{1,4}", word) is not None
 
 
 def _read_measure(words: list[str]) -> Unit | None:
