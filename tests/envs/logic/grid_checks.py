@@ -11,6 +11,7 @@ import pytest
 from fulmen.envs.puzzle import LEVELS, PuzzleEnv
 from fulmen.types import Task
 
+Rows = tuple[tuple[int, ...], ...]
 ATTACKS = (
     "",
     " ",
@@ -70,6 +71,24 @@ def changes(rows: Sequence[Sequence[str]], values: Sequence[str]) -> Iterator[li
                 yield [
                     [value if (r, c) == (i, j) else cell for c, cell in enumerate(row)] for r, row in enumerate(rows)
                 ]
+
+
+def latin_squares(size: int) -> list[Rows]:
+    rows = list(itertools.permutations(range(1, size + 1)))
+    squares: list[Rows] = [()]
+    for _ in range(size):
+        squares = [
+            (*s, row) for s in squares for row in rows if all(a != b for r in s for a, b in zip(r, row, strict=True))
+        ]
+    return squares
+
+
+def keeps_givens(task: Task, rows: Rows) -> bool:
+    return all(
+        given in (0, digit)
+        for row, givens in zip(rows, task.meta["givens"], strict=True)
+        for digit, given in zip(row, givens, strict=True)
+    )
 
 
 def check_gold(kind: type[PuzzleEnv], *, nums: Sequence[int] = (50, 25, 8, 2, 1), must_think: bool = True) -> None:

@@ -9,26 +9,12 @@ from fulmen.envs.logic.futoshiki import Futoshiki
 from fulmen.errors import TaskError
 from fulmen.types import Task
 from tests.envs.logic import grid_checks as checks
-
-
-def latin_squares(size: int) -> list[tuple[tuple[int, ...], ...]]:
-    rows = list(itertools.permutations(range(1, size + 1)))
-    squares: list[tuple[tuple[int, ...], ...]] = [()]
-    for _ in range(size):
-        squares = [
-            (*s, row) for s in squares for row in rows if all(a != b for r in s for a, b in zip(r, row, strict=True))
-        ]
-    return squares
+from tests.envs.logic.grid_checks import keeps_givens, latin_squares
 
 
 def allowed(task: Task, square: tuple[tuple[int, ...], ...]) -> bool:
     size = len(square)
-    keeps = all(
-        given in (0, digit)
-        for row, givens in zip(square, task.meta["givens"], strict=True)
-        for digit, given in zip(row, givens, strict=True)
-    )
-    return keeps and all(
+    return keeps_givens(task, square) and all(
         square[low // size][low % size] < square[high // size][high % size] for low, high in task.meta["smaller"]
     )
 
