@@ -14,6 +14,7 @@ from fulmen.envs.base import Puzzle, require_between
 from fulmen.envs.puzzle import Levels, Phrases, PuzzleEnv, VerifierKind
 from fulmen.envs.solve.latin import (
     CellRule,
+    keep_possible,
     narrow_by,
     open_domains,
     random_square,
@@ -127,6 +128,7 @@ class SkyscraperPuzzle(PuzzleEnv):
         return "\n".join(search_aloud(domains, narrow, say=lambda c, bit: f"{place(c, size)}={bit.bit_length()}"))
 
 
+@no_type_check
 def num_seen(heights: Sequence[int]) -> int:
     """Returns how many towers are seen from the front of a line.
 
@@ -155,7 +157,7 @@ def view_rules(clues: Sequence[Sequence[int]], size: int) -> list[CellRule]:
                 text = f"{kind} {number + 1} ({', '.join(said)})"
                 orders = _orders(size, front, back)
                 cells = lines[first * size + number]
-                rules.append(CellRule(text=text, cells=cells, narrow=functools.partial(_narrow_line, orders)))
+                rules.append(CellRule(text=text, cells=cells, narrow=functools.partial(keep_possible, orders)))
     return rules
 
 
@@ -179,18 +181,6 @@ def _orders(size: int, front: int, back: int) -> tuple[tuple[int, ...], ...]:
         if front in (0, num_seen(heights)) and back in (0, num_seen(heights[::-1])):
             found.append(tuple(1 << (height - 1) for height in heights))
     return tuple(found)
-
-
-@no_type_check
-def _narrow_line(orders: Sequence[Sequence[int]], domains: list[int]) -> list[int]:
-    left = [0] * len(domains)
-    for order in orders:
-        for bit, domain in zip(order, domains, strict=True):
-            if not bit & domain:
-                break
-        else:
-            left = [old | bit for old, bit in zip(left, order, strict=True)]
-    return left
 
 
 def _read(task: Task) -> tuple[list[list[int]], list[list[int]]]:

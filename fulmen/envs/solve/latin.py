@@ -62,6 +62,7 @@ def square(size: int, *, box_rows: int = 0, box_columns: int = 0) -> Square:
     return Square(size=size, units=tuple(map(tuple, units)), peers=tuple(map(tuple, peers)), unit_names=tuple(names))
 
 
+@no_type_check
 def open_domains(givens: Sequence[int], size: int) -> list[int]:
     """Returns the domains of cells given as digits, 0 for blanks."""
     full = (1 << size) - 1
@@ -248,6 +249,7 @@ def _explain(board: Square, state: list[int], cell: int) -> str:
     return f"{where} sees {digits_text(seen)}{gone} -> {result}"
 
 
+@no_type_check
 def reveal_until_unique(
     digits: Sequence[int], narrow: Narrow, *, size: int, num_givens: int, rng: random.Random, max_nodes: int = 3000
 ) -> list[int]:
@@ -303,3 +305,16 @@ def read_square(task: Task, field_name: str) -> list[list[int]]:
     if size > 9 or len(givens[0]) != size or any(digit > size for row in givens for digit in row):
         raise bad_meta(task, field_name, "a square board of digits up to its size")
     return givens
+
+
+@no_type_check
+def keep_possible(tuples: Sequence[Sequence[int]], domains: list[int]) -> list[int]:
+    """Returns what is left of domains if together they must be one of `tuples`, a bit for each cell."""
+    left = [0] * len(domains)
+    for bits in tuples:
+        for bit, domain in zip(bits, domains, strict=True):
+            if not bit & domain:
+                break
+        else:
+            left = [old | bit for old, bit in zip(left, bits, strict=True)]
+    return left
