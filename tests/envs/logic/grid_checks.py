@@ -171,7 +171,7 @@ def check_hostile(env: PuzzleEnv) -> None:
         assert env.check(task, "").status == "policy_error"
 
 
-def check_knobs(kind: type[PuzzleEnv], bad: Sequence[dict[str, int]]) -> None:
+def check_knobs(kind: type[PuzzleEnv], bad: Sequence[dict[str, int | str]]) -> None:
     """Each of the settings is refused by its name."""
     from fulmen.errors import ConfigError
 
