@@ -117,6 +117,18 @@ def read_lists(task: Task, field_name: str, *, low: int, high: int) -> list[list
     return lists
 
 
+def read_meta_length(task: Task, field_name: str) -> int:
+    """Returns the length of a field of `meta` that is a list of 1 to 16 items.
+
+    Raises:
+        TaskError: it is not.
+    """
+    length = len(read_meta(task, field_name, kind=list))
+    if not 1 <= length <= 16:
+        raise bad_meta(task, field_name, "1 to 16 items")
+    return length
+
+
 def read_counts(task: Task, field_name: str, *, num: int, low: int, high: int) -> list[int]:
     """Returns a field of `meta` that is a list of `num` integers within bounds.
 

@@ -100,7 +100,8 @@ def search_aloud(
 ) -> list[str]:
     """Returns the lines of a search that ends in a solution; empty if there is none or it takes more lines.
 
-    `say` words "variable has this bit". A choice that is tried reads `try ...`, one that failed `not ...`.
+    `say` words "variable has this bit". A choice that is tried reads `try ...`, one that failed `not ...`; the highest
+    bit is tried first, which on boards of marks is the mark and says most.
     """
     lines: list[str] = []
     state, changed = list(domains), tuple(range(len(domains)))
@@ -110,7 +111,7 @@ def search_aloud(
             pick = _smallest(state)
             if pick is None:
                 return lines if len(lines) <= max_lines else []
-            bit = state[pick] & -state[pick]
+            bit = 1 << (state[pick].bit_length() - 1)
             tried.append((state.copy(), pick, bit))
             lines.append(f"try {say(pick, bit)}")
             state[pick] = bit

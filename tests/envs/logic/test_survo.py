@@ -66,9 +66,7 @@ def test_every_changed_number_and_swap_is_wrong() -> None:
         env = Survo.at_level(level)
         for task in checks.make(env, num):
             rows = checks.rows_of(task.gold)
-            for changed in checks.changes(
-                rows, ["0", "_", *map(str, task.meta["numbers"])]
-            ):
+            for changed in checks.changes(rows, ["0", "_", *map(str, task.meta["numbers"])]):
                 assert not checks.is_right(env, task, changed)
             places = list(itertools.product(range(env.size), repeat=2))
             for (a, b), (c, d) in itertools.combinations(places, 2):
