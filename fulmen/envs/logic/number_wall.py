@@ -4,7 +4,7 @@ Boards are drawn until a search finds one solution only; the checker still works
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -31,6 +31,8 @@ MAX_DRAWS = 2000
 """Boards drawn for one with a single solution."""
 MAX_NODES = 40
 """States that a search may take to prove a board unique, which keeps worked solutions short."""
+JOINS_FRAC = 0.8
+"""How often land is put beside an island where that is possible."""
 MAX_SHAPES_SHOWN = 3
 FORM_EN = (
     "Answer with {size} lines of {size} symbols separated by spaces: W for a wall cell, L for an island cell, and "
@@ -67,8 +69,8 @@ class NumberWall(PuzzleEnv):
     )
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = (
-        {"size": 4, "max_island": 4},
-        {"size": 5, "max_island": 4},
+        {"size": 5, "max_island": 3},
+        {"size": 5, "max_island": 5},
         {"size": 6, "max_island": 4},
         {"size": 7, "max_island": 5},
         {"size": 8, "max_island": 6},
@@ -179,12 +181,14 @@ class NumberWall(PuzzleEnv):
         return "\n".join(lines + search_aloud(full, narrow_shapes(islands, size), say=say))
 
 
+@no_type_check
 def blocks_of(size: int) -> list[int]:
     """Returns the 2 x 2 blocks of a board, as bits of cells."""
     tops = [row * size + column for row in range(size - 1) for column in range(size - 1)]
     return [1 << top | 1 << top + 1 | 1 << top + size | 1 << top + size + 1 for top in tops]
 
 
+@no_type_check
 def random_islands(size: int, max_island: int, rng: random.Random) -> list[list[int]]:
     """Returns islands that keep apart and leave no block of wall; none where a random try failed."""
     owner = [-1] * (size * size)
@@ -199,7 +203,8 @@ def random_islands(size: int, max_island: int, rng: random.Random) -> list[list[
             (cell, island) for cell in block if (island := _joins(cell, owner, sizes, max_island, size)) is not None
         ]
         if options:
-            cell, island = rng.choice(options)
+            joins = [(cell, island) for cell, island in options if island < len(sizes)]
+            cell, island = rng.choice(joins if joins and rng.random() < JOINS_FRAC else options)
             owner[cell] = island
             if island == len(sizes):
                 sizes.append(0)
@@ -209,6 +214,7 @@ def random_islands(size: int, max_island: int, rng: random.Random) -> list[list[
     return [[cell for cell, island in enumerate(owner) if island == number] for number in range(len(sizes))]
 
 
+@no_type_check
 def _joins(cell: int, owner: Sequence[int], sizes: Sequence[int], max_island: int, size: int) -> int | None:
     """Returns the island that a cell would join, or a new one's number; None where it would join two or touch "
     "another."""
@@ -237,7 +243,7 @@ def islands_of(numbers: Sequence[int], size: int) -> list[Island]:
                 far &= ~(around[other] | 1 << other)
         shapes = {1 << cell} if far >> cell & 1 else set()
         for _ in range(number - 1):
-            grown = set()
+            grown: set[int] = set()
             for shape in shapes:
                 edge = 0
                 for at in values_of(shape):
@@ -257,9 +263,9 @@ def narrow_shapes(islands: Sequence[Island], size: int) -> Narrow:
     ]
     blocks = blocks_of(size)
 
-    def keep(state: list[int], number: int, is_kept: Callable[[int], int], why: str, notes: list[str] | None) -> bool:
+    def keep(state: list[int], number: int, mask: int, is_wanted: bool, why: str, notes: list[str] | None) -> bool:
         island = islands[number]
-        left = sum(1 << k for k in values_of(state[number]) if is_kept(island.shapes[k]))
+        left = sum(1 << k for k in values_of(state[number]) if bool(island.shapes[k] & mask) == is_wanted)
         if left != state[number]:
             state[number] = left
             if notes is not None:
@@ -284,7 +290,7 @@ def narrow_shapes(islands: Sequence[Island], size: int) -> Narrow:
                     taken |= near[cell]
                 for other in range(len(islands)):
                     if other != number and not keep(
-                        state, other, lambda shape: not shape & taken, f"away from {_name(island, size)}", notes
+                        state, other, taken, False, f"away from {_name(island, size)}", notes
                     ):
                         return False
             for block in blocks:
@@ -294,17 +300,19 @@ def narrow_shapes(islands: Sequence[Island], size: int) -> Narrow:
                         notes.append(f"clash: the block at {place(values_of(block)[0], size)} is all wall")
                     return False
                 why = f"block at {place(values_of(block)[0], size)}"
-                if len(able) == 1 and not keep(state, able[0], lambda shape: shape & block, why, notes):
+                if len(able) == 1 and not keep(state, able[0], block, True, why, notes):
                     return False
         return True
 
     return narrow
 
 
+@no_type_check
 def _name(island: Island, size: int) -> str:
     return f"{island.number} at {place(island.cell, size)}"
 
 
+@no_type_check
 def _shapes_text(island: Island, domain: int, size: int) -> str:
     """Returns the shapes in a domain, or how many they are."""
     shapes = [island.shapes[k] for k in values_of(domain)]
