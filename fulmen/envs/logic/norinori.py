@@ -23,7 +23,9 @@ MAX_NODES = 60
 """States that a search may take to prove a board unique, which keeps worked solutions short."""
 CANDIDATES = 25
 """Random dominoes of which the one that takes least room is placed."""
-MAX_MOVES = 200
+REGIONS_PER_DRAW = 4
+"""Divisions into regions tried around the same dominoes."""
+MAX_MOVES = 30
 """Cells moved between regions before other dominoes are drawn."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FORM_EN = (
@@ -41,20 +43,20 @@ class Norinori(PuzzleEnv):
     """A board of regions with two cells to shade in each."""
 
     name: str = "norinori"
-    size: int = 6
+    size: int = 7
     """Cells a side, 4 to 10."""
-    num_regions: int = 9
-    """Regions, and so dominoes, 2 to 26 and up to size * size / 4. A quarter of the cells is best: where dominoes
-    have room to move, boards with one solution are rare."""
+    num_regions: int = 12
+    """Regions, and so dominoes, 2 to 26 and up to size * size / 4; near that number boards with one solution are found
+    soon, because dominoes have little room to move, but some numbers next to it find no room."""
 
     rule: ClassVar[str] = "shade two cells in every region so that all shaded cells form dominoes that do not touch"
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = (
-        {"size": 4, "num_regions": 4},
         {"size": 5, "num_regions": 6},
         {"size": 6, "num_regions": 9},
         {"size": 7, "num_regions": 12},
         {"size": 8, "num_regions": 16},
+        {"size": 8, "num_regions": 15},
     )
     phrases: ClassVar[Phrases] = {
         "en": (
@@ -93,15 +95,8 @@ class Norinori(PuzzleEnv):
 
     def draw(self, rng: random.Random) -> Puzzle:
         """Returns random dominoes and random regions around their cells to which they are the only solution."""
-        for _ in range(MAX_DRAWS):
-            dominoes = random_dominoes(self.size, self.num_regions, rng)
-            shaded = set(itertools.chain(*dominoes))
-            regions = random_regions(dominoes, self.size, rng) if dominoes else []
-            if regions and make_unique(regions, shaded, self.size, rng):
-                break
-        else:
-            raise ConfigError(f"num_regions: {self.num_regions}; allowed: a number at which unique boards are found")
-        regions = renumbered(regions)
+        dominoes, regions = self._draw_unique(rng)
+        shaded = set(itertools.chain(*dominoes))
         rows = cut(regions, self.size)
         prompt = self.phrase(
             rng,
@@ -111,6 +106,16 @@ class Norinori(PuzzleEnv):
         )
         gold = show(cut([int(cell in shaded) for cell in range(self.size**2)], self.size))
         return Puzzle(key=(rows,), prompt=prompt, gold=gold, meta={"regions": rows})
+
+    def _draw_unique(self, rng: random.Random) -> tuple[list[tuple[int, int]], list[int]]:
+        """Returns dominoes and regions to which they are the only solution."""
+        for _ in range(MAX_DRAWS):
+            dominoes = random_dominoes(self.size, self.num_regions, rng)
+            for _ in range(REGIONS_PER_DRAW if dominoes else 0):
+                regions = random_regions(dominoes, self.size, rng)
+                if make_unique(regions, set(itertools.chain(*dominoes)), self.size, rng):
+                    return dominoes, renumbered(regions)
+        raise ConfigError(f"num_regions: {self.num_regions}; allowed: a number at which unique boards are found")
 
     def find_fault(self, task: Task, text: str) -> str:
         """Returns the first rule broken: a region without exactly two shaded cells, a cell that is in no domino."""

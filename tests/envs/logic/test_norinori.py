@@ -36,9 +36,9 @@ def board(shaded: frozenset[Cell], size: int) -> str:
     return checks.show([[int((r, c) in shaded) for c in range(size)] for r in range(size)])
 
 
-@pytest.mark.parametrize(("level", "num"), [(1, 20), (2, 6)])
-def test_one_solution_and_the_verdict_of_brute_force(level: int, num: int) -> None:
-    env = Norinori.at_level(level)
+@pytest.mark.parametrize(("size", "num"), [(4, 12), (5, 5)])
+def test_one_solution_and_the_verdict_of_brute_force(size: int, num: int) -> None:
+    env = Norinori(size=size, num_regions={4: 4, 5: 6}[size])
     sets = domino_sets(env.size)
     assert len(set(sets)) == len(sets)
     rng = random.Random(0)
@@ -50,7 +50,7 @@ def test_one_solution_and_the_verdict_of_brute_force(level: int, num: int) -> No
 
 
 def test_any_dominoes_that_keep_the_rules_are_right_and_no_other_pattern() -> None:
-    env = Norinori.at_level(1)
+    env = Norinori(size=4, num_regions=4)
     task = checks.by_hand(env, regions=[[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]])
     sets = domino_sets(4)
     right = {shaded for shaded in sets if allowed(task, shaded)}
@@ -63,7 +63,7 @@ def test_any_dominoes_that_keep_the_rules_are_right_and_no_other_pattern() -> No
 
 
 def test_each_rule_by_hand() -> None:
-    env = Norinori.at_level(1)
+    env = Norinori(size=4, num_regions=4)
     task = checks.by_hand(env, regions=[[0, 0, 0, 1], [0, 2, 2, 1], [2, 2, 2, 1], [2, 2, 1, 1]])
     info = {
         "0 0 0 0\n0 0 0 0\n0 0 0 0\n0 0 0 0": "region A has 0 shaded cells, not 2",
@@ -82,7 +82,7 @@ def test_each_rule_by_hand() -> None:
 
 
 def test_empty_and_half_solved_boards_are_wrong() -> None:
-    for level, num in ((1, 8), (3, 4), (4, 1)):
+    for level, num in ((1, 6), (2, 3)):
         env = Norinori.at_level(level)
         for task in checks.make(env, num):
             rows = checks.rows_of(task.gold)
@@ -98,7 +98,7 @@ def test_empty_and_half_solved_boards_are_wrong() -> None:
 
 
 def test_every_changed_cell_is_wrong() -> None:
-    for level, num in ((1, 8), (3, 3)):
+    for level, num in ((1, 6), (2, 3)):
         env = Norinori.at_level(level)
         for task in checks.make(env, num):
             rows = checks.rows_of(task.gold)
@@ -115,7 +115,7 @@ def test_regions_are_connected_and_hold_two() -> None:
         regions = random_regions(dominoes, 6, rng)
         assert len(set(regions)) == 7
         assert sorted(regions[cell] for domino in dominoes for cell in domino) == sorted(2 * sorted(set(regions)))
-    for task in checks.make(Norinori(), 6):
+    for task in checks.make(Norinori(size=6, num_regions=9), 6):
         rows = task.meta["regions"]
         for region in range(9):
             cells = {(r, c) for r in range(6) for c in range(6) if rows[r][c] == region}
@@ -132,7 +132,7 @@ def test_regions_are_connected_and_hold_two() -> None:
 
 def test_regions_are_named_as_they_come() -> None:
     for language in ("en", "zh"):
-        for task in checks.make(Norinori.at_level(2, language=language), 6):
+        for task in checks.make(Norinori.at_level(1, language=language), 6):
             rows = task.meta["regions"]
             assert (
                 "\n" + checks.show([["ABCDEF"[region] for region in row] for row in rows]) + "\n"
@@ -154,18 +154,18 @@ def test_worked_lines_are_true() -> None:
 
 
 def test_gold_and_work() -> None:
-    checks.check_gold(Norinori, nums=(12, 4, 2, 1, 0))
+    checks.check_gold(Norinori, nums=(8, 3, 1, 0, 0))
 
 
 def test_draws_forms_and_attacks() -> None:
     checks.check_prompts(Norinori)
     checks.check_many(Norinori, num=300)
-    checks.check_forms(Norinori())
-    checks.check_hostile(Norinori())
+    checks.check_forms(Norinori.at_level(1))
+    checks.check_hostile(Norinori.at_level(2))
 
 
 def test_settings_and_broken_tasks() -> None:
-    checks.check_knobs(Norinori, [{"size": 3}, {"size": 11}, {"num_regions": 1}, {"num_regions": 10}])
+    checks.check_knobs(Norinori, [{"size": 3}, {"size": 11}, {"num_regions": 1}, {"num_regions": 13}])
     for regions in ([[0, 1]], [[0, 2], [2, 0]], [[-1, 0], [0, 0]], None):
         with pytest.raises(TaskError, match="regions"):
             Norinori().check(checks.by_hand(Norinori(), regions=regions), "1 1\n0 0")

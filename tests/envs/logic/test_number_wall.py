@@ -129,12 +129,12 @@ def test_prompt_shows_the_board() -> None:
 
 
 def test_gold_and_work() -> None:
-    checks.check_gold(NumberWall)
+    checks.check_gold(NumberWall, nums=(12, 4, 2, 0, 0))
 
 
 def test_draws_forms_and_attacks() -> None:
     checks.check_prompts(NumberWall)
-    checks.check_many(NumberWall)
+    checks.check_many(NumberWall, num=300)
     checks.check_forms(NumberWall())
     checks.check_hostile(NumberWall())
 
