@@ -17,7 +17,7 @@ from fulmen.envs.solve.narrowing import Narrow, TooLongError, no_type_check, sea
 from fulmen.errors import ConfigError
 from fulmen.types import Task
 
-MAX_DRAWS = 20_000
+MAX_DRAWS = 3000
 """Boards drawn for one with a single solution."""
 MAX_NODES = 60
 """States that a search may take to prove a board unique, which keeps worked solutions short."""

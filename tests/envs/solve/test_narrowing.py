@@ -17,6 +17,8 @@ from fulmen.envs.solve.latin import (
 from fulmen.envs.solve.lattice import groups, neighbours, place
 from fulmen.envs.solve.narrowing import TooLongError, bits_of, is_unique, search_aloud, solve, values_of
 
+TWO = {"box_rows": 2, "box_columns": 2}
+
 
 def test_counts_of_latin_squares_and_sudokus() -> None:
     for size, boxes, count in (
@@ -36,7 +38,7 @@ def test_counts_of_latin_squares_and_sudokus() -> None:
 def test_limit_order_and_bound() -> None:
     start, narrow = open_domains([0] * 16, 4), narrow_by(square(4))
     assert len(solve(start, narrow)) == 2
-    assert solve(start, narrow, limit=1)[0] == min(solve(start, narrow, limit=999))
+    assert solve(start, narrow, limit=1)[0][:4] == [1, 2, 4, 8]
     orders = {tuple(solve(start, narrow, limit=1, rng=random.Random(seed))[0]) for seed in range(10)}
     assert len(orders) > 3
     with pytest.raises(TooLongError, match="3 states"):
