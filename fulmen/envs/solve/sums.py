@@ -60,10 +60,10 @@ class Sums:
         self.sums = tuple(sums)
         self.all_cells = (1 << num_cells) - 1
         self.all_sums = (1 << len(self.sums)) - 1
-        self.sums_of_cell = [
-            sum(1 << index for index, total in enumerate(self.sums) if total.cells >> cell & 1)
-            for cell in range(num_cells)
-        ]
+        self.sums_of_cell = [0] * num_cells
+        for index, total in enumerate(self.sums):
+            for cell in members(total.cells):
+                self.sums_of_cell[cell] |= 1 << index
 
     def propagate(self, board: Board, pending: int) -> Sum | None:
         """Applies the pending sums, and all that they set off; returns a sum that cannot be kept, if there is one."""
@@ -121,21 +121,25 @@ class Sums:
                 return found
         return None
 
-    def other(self, cell: int, *, truth: int) -> int | None:
-        """Returns the ones of a solution that gives a cell another value than the solution `truth`; None without."""
-        board = Board()
-        board.set(Step(reason="guess", cells=1 << cell, value=1 - (truth >> cell & 1), label=""))
-        return self._complete(board, self.sums_of_cell[cell], truth)
+    def other(self, cell: int, *, truth: int, board: Board | None = None) -> int | None:
+        """Returns the ones of a solution that gives a cell another value than the solution `truth`; None without.
+
+        `board` may hold what `deduce` found.
+        """
+        trial = Board(ones=board.ones, zeros=board.zeros) if board else Board()
+        trial.set(Step(reason="guess", cells=1 << cell, value=1 - (truth >> cell & 1), label=""))
+        return self._complete(trial, self.sums_of_cell[cell], truth)
 
     def _complete(self, board: Board, pending: int, truth: int) -> int | None:
         """Returns a solution near `truth`: only where `truth` breaks a sum does the search branch."""
         if self.propagate(board, pending):
             return None
         filled = board.ones | truth & ~board.zeros
-        broken = next((s for s in self.sums if not s.low <= (filled & s.cells).bit_count() <= s.high), None)
-        if broken is None:
+        broken = [s.cells for s in self.sums if not s.low <= (filled & s.cells).bit_count() <= s.high]
+        if not broken:
             return filled
-        cell = next(members(broken.cells & ~(board.ones | board.zeros)))
+        unknown = ~(board.ones | board.zeros)
+        cell = next(members(unknown & min(broken, key=lambda cells: (cells & unknown).bit_count())))
         for value in (1 - (truth >> cell & 1), truth >> cell & 1):
             branch = Board(ones=board.ones, zeros=board.zeros)
             branch.set(Step(reason="guess", cells=1 << cell, value=value, label=""))
