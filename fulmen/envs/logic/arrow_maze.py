@@ -56,8 +56,8 @@ class ArrowMaze(PuzzleEnv):
             "Fill every _ of this grid with an arrow.\n{grid}\nRays of arrows start at the numbers and run in "
             "{directions}. A ray begins in the cell next to its number and is an unbroken line of arrows that all "
             "point away from the number, along the line. The number is how many arrows its rays have in all. Every "
-            "arrow must belong to a ray. Numbers and given arrows stay. Write the whole grid, one row per line, cells separated "
-            "by spaces, for example (2 rows, 3 columns):\n2 → →\n1 → ↑",
+            "arrow must belong to a ray. Numbers and given arrows stay. Write the whole grid, one row per line, cells "
+            "separated by spaces, for example (2 rows, 3 columns):\n2 → →\n1 → ↑",
             "Arrow maze, {height} rows, {width} columns; _ is a cell without an arrow yet.\n{grid}\nPut one arrow "
             "in each _ such that: (1) following the arrows backwards in a straight line, over arrows of that same "
             "direction only, one comes from each arrow to a number; (2) for each number, the arrows that lead back to "

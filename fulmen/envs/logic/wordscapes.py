@@ -4,6 +4,7 @@ Crosswords are grown word by word; any placement that spells each given word onc
 one is what a search finds that always takes the slot with the fewest words left. Left out: clues, and letters given.
 """
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,12 +59,12 @@ class Wordscapes(PuzzleEnv):
     )
     phrases: ClassVar[Phrases] = {
         "en": (
-            "Write these words into the crossword, each exactly once: {words}\n{grid}\nEach _ takes one letter, # stays "
-            "#. Words run from left to right or from top to bottom, and every stretch of two or more letters in a row "
-            "or a column, as long as it goes on, must be one of the words. Give the whole grid, one row per line, cells "
-            "separated by spaces, for example\nh i #\n# n o",
-            "Words: {words}.\n{grid}\nPut one letter in each _ of this grid so that the words appear across (left to "
-            "right) and down (top to bottom), each of them once and no other: whatever reads across or down between "
+            "Write these words into the crossword, each exactly once: {words}\n{grid}\nEach _ takes one letter, # "
+            "stays. Words run from left to right or from top to bottom, and every stretch of two or more letters in a "
+            "row or a column, as long as it goes on, must be one of the words. Give the whole grid, one row per line, "
+            "cells separated by spaces, for example\nh i #\n# n o",
+            "Words: {words}.\n{grid}\nPut one letter in each _ of this grid so that the words appear across (left "
+            "to right) and down (top to bottom), each of them once and no other: what reads across or down between "
             "walls (#) or edges and has more than one letter is a word of the list. Answer with all rows of the filled "
             "grid, a line each, with spaces between cells and # where it was, in the form\nh i #\n# n o",
             "A crossword without clues.\n{grid}\nIts entries, in some order, are {words}. Each entry is used once, "
@@ -74,8 +75,8 @@ class Wordscapes(PuzzleEnv):
             "请把下列词（拼音或字母）填进纵横格，每个词恰好用一次：{words}\n{grid}\n每个 _ 填一个字母，# 保持不变。"
             "词从左到右或从上到下书写；每行、每列中凡是连续两个及以上的字母（取到最长）都必须是其中一个词。"
             "请写出整个网格，每行占一行，格子之间用空格分开，格式例如：\nh i #\n# n o",
-            "词表：{words}。\n{grid}\n请在每个 _ 里填一个字母，使词表中的词横向（自左向右）或纵向（自上向下）各出现一次，"
-            "墙（#）或边界之间凡多于一个字母的横、竖字串都是词表中的词。\n"
+            "词表：{words}。\n{grid}\n请在每个 _ 里填一个字母，使词表中的词横向（自左向右）"
+            "或纵向（自上向下）各出现一次，墙（#）或边界之间凡多于一个字母的横、竖字串都是词表中的词。\n"
             "答案写出填好的全部各行（# 照写），一行一行地写，用空格隔开，形式如\nh i #\n# n o",
         ),
     }
@@ -242,13 +243,13 @@ def _has_room(letters: Mapping[Place, str], cells: Slot, word: str, size: int) -
     last_r, last_c = cells[-1]
     if (r - down, c - right) in letters or (last_r + down, last_c + right) in letters:
         return False
+    if any(one in letters and other in letters for one, other in itertools.pairwise(cells)):
+        return False
     for (row, column), letter in zip(cells, word, strict=True):
         if (row, column) in letters:
             if letters[row, column] != letter:
                 return False
         elif (row + right, column + down) in letters or (row - right, column - down) in letters:
             return False
-    if all(cell in letters for cell in cells):
-        return False
     rows, columns = [row for row, _ in (*letters, *cells)], [column for _, column in (*letters, *cells)]
     return max(rows) - min(rows) < size and max(columns) - min(columns) < size

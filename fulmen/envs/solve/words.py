@@ -16,13 +16,13 @@ storm summer table temple thunder tiger torch tower train tulip tunnel turtle va
 whale wheat window winter zebra
 """
 _PINYIN = """
-shan shui huo tian yun yue xing feng yu xue bing hua shu cao lin hai jiang hu chuan che lu qiao men chuang zhuo yiji deng
+shan shui huo tian yun yue xing feng yu bing hua shu cao lin hai jiang hu chuan che lu qiao men chuang zhuo deng
 shubao bi zhi dao wan bei pan guo tang cha mifan jidan niurou yang gou mao niao yu tuzi laohu xiong ma niu zhu xiang
-chuanghu pingguo xiguatu xigua caomei yingtao ningmeng lizi taozi putao tudou baicai luobo huluo doufu baozi jiaozi
+chuanghu pingguo xigua caomei yingtao ningmeng lizi taozi putao tudou baicai luobo huluo doufu baozi jiaozi
 miantiao mantou dangao niunai kafei guozhi yizi zhuozi shafa diannao dianhua shouji shubiao yifu kuzi maozi wazi xiezi
 weijin shoutao yusan beibao qianbi maobi benzi zidian ditu gangqin jita xiaotou erhu dizi guzi lanqiu zuqiu paiqiu
 qiuchang gongyuan xuexiao yiyuan shangdian chaoshi yinhang jichang chezhan huoche feiji lunchuan qiche zixing tielu
-malu dalu xiaolu shamo senlin caoyuan huanghe changji haiyang hedao daohu shandi pingyuan taiyang yueliang xingxing
+malu dalu xiaolu shamo senlin caoyuan huanghe changji haiyang hedao shandi pingyuan taiyang yueliang xingxing
 baiyun caihong leidian dafeng dayu xiaoxue chuntian xiatian qiutian dongtian zaoshang zhongwu wanshan jintian mingtian
 zuotian laoshi xuesheng yisheng hushi gongren nongmin siji chushi huajia geshou pengyou jiaren erzi nver
 """

@@ -11,7 +11,7 @@ NAME = "arrow_maze"
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold(NAME, level=level, num=6, is_taught=False)
+    every.check_some_gold(NAME, level=level, num=6, is_taught=False)
 
 
 @pytest.mark.slow

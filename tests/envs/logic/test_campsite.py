@@ -9,7 +9,7 @@ from tests.envs.logic import every_puzzle as every
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold("campsite", level=level, num=8 if level < 4 else 2, is_taught=level < 5)
+    every.check_some_gold("campsite", level=level, num=8 if level < 4 else 2, is_taught=level < 5)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ NAME = "graph_coloring"
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold(NAME, level=level, num=8, is_taught=level < 4)
+    every.check_some_gold(NAME, level=level, num=8, is_taught=level < 4)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ NAME = "knights_and_knaves"
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold(NAME, level=level, num=6 if level < 4 else 1)
+    every.check_some_gold(NAME, level=level, num=6 if level < 4 else 1)
 
 
 @pytest.mark.slow

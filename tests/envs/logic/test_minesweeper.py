@@ -12,7 +12,7 @@ from tests.envs.logic import every_puzzle as every
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold("minesweeper", level=level, num=6 if level < 4 else 2)
+    every.check_some_gold("minesweeper", level=level, num=6 if level < 4 else 2)
 
 
 @pytest.mark.slow

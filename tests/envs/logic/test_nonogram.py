@@ -9,7 +9,7 @@ from tests.envs.logic import every_puzzle as every
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold("nonogram", level=level, num=8 if level < 5 else 2)
+    every.check_some_gold("nonogram", level=level, num=8 if level < 5 else 2)
 
 
 @pytest.mark.slow

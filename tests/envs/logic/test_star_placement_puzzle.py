@@ -18,7 +18,7 @@ NAME = "star_placement_puzzle"
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold(NAME, level=level, num=4 if level < 4 else 1)
+    every.check_some_gold(NAME, level=level, num=4 if level < 4 else 1)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ NAME = "web_of_lies"
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold(NAME, level=level, num=6 if level < 5 else 1)
+    every.check_some_gold(NAME, level=level, num=6 if level < 5 else 1)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ NAME = "wordscapes"
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold(NAME, level=level, num=6 if level < 4 else 2, is_taught=level < 4)
+    every.check_some_gold(NAME, level=level, num=6 if level < 4 else 2, is_taught=level < 4)
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_changed_cells_score_zero() -> None:
         ("t o p\no # e\ne e n", "is no word"),
         ("t e n\no # o\np e t", ""),
         ("T O P\nE # E\nN O T", ""),
-        ("t o p\no # e\np o t", "twice"),
+        ("t o p\no # e\np e t", "twice"),
         ("t e n\no x o\np e t", "another cell"),
         ("t e n\no o o\np e t", "another cell"),
         ("ten/o#o/pet", ""),
@@ -109,11 +109,8 @@ def test_changed_cells_score_zero() -> None:
     ],
 )
 def test_rules_by_hand(text: str, fault: str) -> None:
-    words = ["net", "not", "pen", "pet", "ten", "top"]
-    meta = {"grid": ["___", "_#_", "___"], "words": words}
-    task = Task(task_id="t", env=NAME, prompt=(), gold="", meta={**meta, "words": ["not", "pet", "ten", "top"]})
-    if text.startswith("T O P"):
-        task = Task(task_id="t", env=NAME, prompt=(), gold="", meta={**meta, "words": ["not", "pet", "ten", "top"]})
+    meta = {"grid": ["___", "_#_", "___"], "words": ["not", "pet", "ten", "top"]}
+    task = Task(task_id="t", env=NAME, prompt=(), gold="", meta=meta)
     score = Wordscapes().check(task, text)
     assert score.value == float(not fault), score
     assert fault in score.info
@@ -124,9 +121,10 @@ def test_search_goes_back() -> None:
     assert search.run()
     assert len(search.letters) == 8
     assert not Search(["___", "_#_", "___"], ["not", "pet", "ten", "tap"]).run()
-    tried = Search(["___#", "_##_", "___#"], ["abc", "axe", "eff"])
-    tried.run()
-    assert any(not fitting for _, _, fitting in tried.steps) or tried.letters
+    # "ten" across comes first and leaves no word that starts with its e.
+    tried = Search(["___", "#_#", "#_#"], ["not", "ten"])
+    assert tried.run()
+    assert [fitting for _, _, fitting in tried.steps] == ["not, ten", "", "ten", "not"]
 
 
 def test_grow_keeps_to_its_size_and_makes_no_other_words() -> None:

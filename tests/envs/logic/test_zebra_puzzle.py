@@ -13,7 +13,7 @@ NAME = "zebra_puzzle"
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_gold(NAME, level=level, num=6 if level < 4 else 1, is_taught=level < 3)
+    every.check_some_gold(NAME, level=level, num=4 if level < 4 else 1, is_taught=level < 3)
 
 
 @pytest.mark.slow
