@@ -1,25 +1,22 @@
 """Arrow maze: fill a grid with arrows so that each number sends out rays of that many arrows in all.
 
 A ray starts beside its number and consists of arrows that point away from it, one after the other. Grids are grown
-from rays; any filling that keeps the rules counts. Left out: proofs of uniqueness.
+from rays; any filling that keeps the rules counts. Left out: proofs that
+puzzles which need guesses have one solution.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from fulmen.envs.base import Puzzle, read_meta, require_between
 from fulmen.envs.puzzle import Language, Levels, Phrases, PuzzleEnv, VerifierKind
+from fulmen.envs.solve.rays import BLANK, STEPS, STRAIGHT, Grid, deduce, line, numbers, ray
 from fulmen.errors import ConfigError
 from fulmen.rewards.fields import read_grid
 from fulmen.types import Task
 
-Grid = list[list[str]]
-STRAIGHT = {"→": (0, 1), "↓": (1, 0), "←": (0, -1), "↑": (-1, 0)}
-STEPS = {**STRAIGHT, "↘": (1, 1), "↙": (1, -1), "↖": (-1, -1), "↗": (-1, 1)}
-"""Arrow to its step in rows and columns."""
-BLANK = "_"
 MAX_GRIDS = 200
 """Grids grown until one has no number without rays."""
 DIRECTIONS: dict[Language, dict[bool, str]] = {
@@ -28,6 +25,10 @@ DIRECTIONS: dict[Language, dict[bool, str]] = {
         True: "eight directions (→ ↓ ← ↑ ↘ ↙ ↖ ↗)",
     },
     "zh": {False: "四个方向（→ ↓ ← ↑）", True: "八个方向（→ ↓ ← ↑ ↘ ↙ ↖ ↗）"},
+}
+TOLD: dict[Language, dict[str, str]] = {
+    "en": {"back": "back from {1} at {0}", "number": "{1} at {0}", "only": "one way for {0}"},
+    "zh": {"back": "由 {0} 的 {1} 往回", "number": "{0} 的 {1}", "only": "{0} 只能"},
 }
 
 
@@ -44,12 +45,14 @@ class ArrowMaze(PuzzleEnv):
     """Of the arrows, given at the start, 0 to 0.9; at least one is left to find."""
     has_diagonals: bool = True
     """Whether rays also run along diagonals."""
+    is_deducible: bool = True
+    """Whether more arrows are given until the rest follows without a guess, which also makes the filling unique."""
 
     rule: ClassVar[str] = "fill a grid with arrows so that each number sends out rays of that many arrows in all"
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = tuple(
-        {"num_rows": n, "num_columns": n, "shown_frac": shown, "has_diagonals": diagonals}
-        for n, shown, diagonals in ((4, 0.3, False), (5, 0.3, False), (5, 0.2, True), (7, 0.15, True), (9, 0.0, True))
+        {"num_rows": n, "num_columns": n, "shown_frac": shown, "has_diagonals": n > 4, "is_deducible": n < 7}
+        for n, shown in ((4, 0.3), (5, 0.3), (6, 0.1), (7, 0.15), (9, 0.0))
     )
     phrases: ClassVar[Phrases] = {
         "en": (
@@ -101,6 +104,8 @@ class ArrowMaze(PuzzleEnv):
         shown = [list(row) for row in grid]
         for r, c in rng.sample(arrows, num_hidden):
             shown[r][c] = BLANK
+        if self.is_deducible:
+            self._reveal(rng, shown, grid)
         prompt = self.phrase(
             rng,
             grid=_show(shown),
@@ -115,68 +120,72 @@ class ArrowMaze(PuzzleEnv):
         """Returns the first cell that is changed, not an arrow, or breaks a rule."""
         shown = read_meta(task, "grid", kind=list)
         arrows = STEPS if read_meta(task, "has_diagonals", kind=bool) else STRAIGHT
-        numbers = sorted({cell for row in shown for cell in row if cell.isdigit()})
+        given_numbers = sorted({cell for row in shown for cell in row if cell.isdigit()})
         # Some write arrows as pictures, with a selector behind.
         text = text.replace("\ufe0f", "")
-        grid = read_grid(text, num_rows=len(shown), num_columns=len(shown[0]), cells=[*arrows, *numbers])
+        grid = read_grid(text, num_rows=len(shown), num_columns=len(shown[0]), cells=[*arrows, *given_numbers])
         for r, row in enumerate(shown):
             for c, given in enumerate(row):
                 if given != BLANK and grid[r][c] != given:
                     return f"the {given} at r{r + 1}c{c + 1} is changed"
                 if given == BLANK and grid[r][c] not in arrows:
                     return f"no arrow at r{r + 1}c{c + 1}"
-        for r, c, number in _numbers(grid):
-            if (count := sum(len(ray(grid, r, c, arrow)) for arrow in arrows)) != number:
+        for (r, c), number in numbers(grid):
+            if (count := sum(len(ray(grid, (r, c), arrow)) for arrow in arrows)) != number:
                 return f"the {number} at r{r + 1}c{c + 1} has {count} arrows"
-        covered = {cell for r, c, _ in _numbers(grid) for arrow in arrows for cell in ray(grid, r, c, arrow)}
+        covered = {cell for place, _ in numbers(grid) for arrow in arrows for cell in ray(grid, place, arrow)}
         for r, row in enumerate(grid):
             for c, cell in enumerate(row):
                 if cell in arrows and (r, c) not in covered:
                     return f"the arrow at r{r + 1}c{c + 1} is in no ray"
         return ""
 
+    def solve_aloud(self, task: Task, rng: random.Random) -> str:
+        """Returns what follows without a guess, one arrow a line; empty where that does not fill the grid."""
+        grid = [list(row) for row in read_meta(task, "grid", kind=list)]
+        steps = deduce(grid, list(STEPS if read_meta(task, "has_diagonals", kind=bool) else STRAIGHT))
+        if any(BLANK in row for row in grid):
+            return ""
+        lines = []
+        for step in steps:
+            r, c = step.place
+            reason = TOLD[self.language][step.reason].format(f"r{r + 1}c{c + 1}", grid[r][c])
+            lines.append(
+                f"{reason}: {' '.join(f'r{row + 1}c{column + 1}' for row, column in step.cells)} = {step.arrow}"
+            )
+        return "\n".join(lines)
+
+    def _reveal(self, rng: random.Random, shown: Grid, grid: Grid) -> None:
+        """Gives more arrows, in place, until the others can be deduced."""
+        known = [list(row) for row in shown]
+        deduce(known, list(STEPS if self.has_diagonals else STRAIGHT))
+        while stuck := [(r, c) for r, row in enumerate(known) for c, cell in enumerate(row) if cell == BLANK]:
+            r, c = rng.choice(stuck)
+            shown[r][c] = known[r][c] = grid[r][c]
+            deduce(known, list(STEPS if self.has_diagonals else STRAIGHT))
+
     def _grow(self, rng: random.Random) -> Grid | None:
         """Returns a full grid; None if a number was left without a ray."""
         grid = [[BLANK] * self.num_columns for _ in range(self.num_rows)]
         arrows = list(STEPS if self.has_diagonals else STRAIGHT)
-        cells = [(r, c) for r in range(self.num_rows) for c in range(self.num_columns)]
-        for r, c in rng.sample(cells, len(cells)):
+        places = [(r, c) for r in range(self.num_rows) for c in range(self.num_columns)]
+        for r, c in rng.sample(places, len(places)):
             if grid[r][c] != BLANK:
                 continue
-            lines = [(arrow, _line(grid, r, c, arrow, BLANK)) for arrow in rng.sample(arrows, len(arrows))]
-            rays = [(arrow, line) for arrow, line in lines if line]
+            lines = [(arrow, line(grid, (r, c), arrow, BLANK)) for arrow in rng.sample(arrows, len(arrows))]
+            rays = [(arrow, cells) for arrow, cells in lines if cells]
             if not rays:
                 if not _join(rng, grid, r, c, arrows):
                     return None
                 continue
             grid[r][c] = "0"
-            for at, (arrow, line) in enumerate(rays):
+            for at, (arrow, cells) in enumerate(rays):
                 if at == 0 or rng.random() < 0.6:
-                    for row, column in line[: rng.randint(max(1, len(line) // 2), len(line))]:
+                    for row, column in cells[: rng.randint(max(1, len(cells) // 2), len(cells))]:
                         grid[row][column] = arrow
-        for r, c, _ in _numbers(grid):
-            grid[r][c] = str(sum(len(ray(grid, r, c, arrow)) for arrow in arrows))
+        for (r, c), _ in numbers(grid):
+            grid[r][c] = str(sum(len(ray(grid, (r, c), arrow)) for arrow in arrows))
         return grid
-
-
-def ray(grid: Sequence[Sequence[str]], r: int, c: int, arrow: str) -> list[tuple[int, int]]:
-    """Returns the cells with an arrow that go out from a cell in its direction, without a gap.
-
-    >>> ray([["1", "→", "↑"]], 0, 0, "→")
-    [(0, 1)]
-    """
-    return _line(grid, r, c, arrow, arrow)
-
-
-def _line(grid: Sequence[Sequence[str]], r: int, c: int, arrow: str, mark: str) -> list[tuple[int, int]]:
-    """Returns the cells with a mark that go out from a cell in an arrow's direction, without a gap."""
-    down, right = STEPS[arrow]
-    cells = []
-    r, c = r + down, c + right
-    while 0 <= r < len(grid) and 0 <= c < len(grid[0]) and grid[r][c] == mark:
-        cells.append((r, c))
-        r, c = r + down, c + right
-    return cells
 
 
 def _join(rng: random.Random, grid: Grid, r: int, c: int, arrows: Sequence[str]) -> bool:
@@ -188,14 +197,6 @@ def _join(rng: random.Random, grid: Grid, r: int, c: int, arrows: Sequence[str])
             grid[r][c] = arrow
             return True
     return False
-
-
-def _numbers(grid: Sequence[Sequence[str]]) -> Iterator[tuple[int, int, int]]:
-    """Yields row, column and value of the numbers."""
-    for r, row in enumerate(grid):
-        for c, cell in enumerate(row):
-            if cell.isdigit():
-                yield r, c, int(cell)
 
 
 def _show(grid: Grid) -> str:

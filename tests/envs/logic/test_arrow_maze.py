@@ -2,7 +2,8 @@ import itertools
 
 import pytest
 
-from fulmen.envs.logic.arrow_maze import STEPS, STRAIGHT, ArrowMaze, ray
+from fulmen.envs.logic.arrow_maze import ArrowMaze
+from fulmen.envs.solve.rays import STEPS, STRAIGHT, deduce, ray
 from fulmen.types import Task
 from tests.envs.logic import every_puzzle as every
 
@@ -11,13 +12,13 @@ NAME = "arrow_maze"
 
 @pytest.mark.parametrize("level", range(1, 6))
 def test_gold(level: int) -> None:
-    every.check_some_gold(NAME, level=level, num=6, is_taught=False)
+    every.check_some_gold(NAME, level=level, num=6, is_taught=level < 4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", range(1, 6))
 def test_much_gold(level: int) -> None:
-    every.check_gold(NAME, level=level, num=50, is_taught=False)
+    every.check_gold(NAME, level=level, num=50, is_taught=level < 4)
 
 
 def test_common() -> None:
@@ -49,7 +50,13 @@ def is_right(grid: list[list[str]]) -> bool:
 
 @pytest.mark.parametrize("has_diagonals", [False, True])
 def test_all_fillings_of_small_grids(has_diagonals: bool) -> None:
-    env = ArrowMaze(num_rows=3, num_columns=3, shown_frac=0.6 if has_diagonals else 0.3, has_diagonals=has_diagonals)
+    env = ArrowMaze(
+        num_rows=3,
+        num_columns=3,
+        shown_frac=0.6 if has_diagonals else 0.3,
+        has_diagonals=has_diagonals,
+        is_deducible=False,
+    )
     for index in range(3):
         task = env.task("train", seed=0, index=index)
         blanks = [(r, c) for r in range(3) for c in range(3) if task.meta["grid"][r][c] == "_"]
@@ -132,4 +139,38 @@ def test_examples_in_prompts_and_zeros() -> None:
     for level in range(1, 6):
         for _, task in every.make(NAME, level, 3):
             assert not any(cell == "0" for row in task.meta["grid"] for cell in row)
-    assert ray([["3", "→", "→", "←"]], 0, 0, "→") == [(0, 1), (0, 2)]
+    assert ray([["3", "→", "→", "←"]], (0, 0), "→") == [(0, 1), (0, 2)]
+
+
+def test_deductions_hold_in_every_solution() -> None:
+    env = ArrowMaze(num_rows=3, num_columns=3, shown_frac=0.2, has_diagonals=False, is_deducible=False)
+    num_filled = 0
+    for index in range(8):
+        grid = [list(row) for row in env.task("train", seed=1, index=index).meta["grid"]]
+        blanks = [(r, c) for r in range(3) for c in range(3) if grid[r][c] == "_"]
+        known = [list(row) for row in grid]
+        steps = deduce(known, list(STRAIGHT))
+        assert sum(len(step.cells) for step in steps) == sum(row.count("_") for row in grid) - sum(
+            row.count("_") for row in known
+        )
+        for arrows in itertools.product(STRAIGHT, repeat=len(blanks)):
+            for (r, c), arrow in zip(blanks, arrows, strict=True):
+                grid[r][c] = arrow
+            if is_right(grid):
+                assert all(known[r][c] in ("_", grid[r][c]) for r, c in blanks)
+        num_filled += not any("_" in row for row in known)
+    assert num_filled > 2
+
+
+def test_each_inference_by_hand() -> None:
+    for rows, expected in (
+        (["3 _ _ →"], [("back", (0, 3), [(0, 2), (0, 1)], "→")]),
+        (["2 _ _"], [("number", (0, 0), [(0, 1), (0, 2)], "→")]),
+        # Three of four cells: at least one on either side, and a second one somewhere.
+        (["_ _ 3 _ _"], [("number", (0, 2), [(0, 3)], "→"), ("number", (0, 2), [(0, 1)], "←")]),
+        (["0 _ 1 ←"], []),
+    ):
+        steps = deduce([row.split() for row in rows], list(STRAIGHT))
+        assert [(step.reason, step.place, list(step.cells), step.arrow) for step in steps[: len(expected)]] == expected
+    (only, *_) = deduce([row.split() for row in ["2 _ 0", "_ 1 _"]], ["→", "↓"])
+    assert only.reason in ("number", "only")
