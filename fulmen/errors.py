@@ -25,10 +25,6 @@ class JudgeError(FulmenError):
     """A judging model that could not be asked or understood. Says nothing of the reply."""
 
 
-class SandboxError(FulmenError):
-    """Isolation that is missing or broke. Says nothing of the program that was to run."""
-
-
 class CheckpointError(FulmenError):
     """A checkpoint that is missing, incomplete, corrupted, or belongs to another configuration."""
 

@@ -9,11 +9,12 @@ from rich.console import Console
 
 from fulmen.envs import Env, Mixture, SingleTurnEnv, load
 from fulmen.envs.composite import Composite, Part
+from fulmen.errors import SandboxError
 from fulmen.model.config import preset
 from fulmen.recipes.common import fresh_model
 from fulmen.recipes.rl import RlSettings, train_rl
 from fulmen.run import Run
-from fulmen.sandbox import probe
+from fulmen.sandbox import open_sandbox
 from fulmen.types import Episode, Score, Task
 
 LOGIC = (
@@ -34,7 +35,11 @@ def with_letters(env: Env) -> Composite:
 
 @pytest.fixture(scope="module")
 def has_sandbox() -> bool:
-    return any(report.is_isolated and report.works for report in probe())
+    try:
+        open_sandbox()
+    except SandboxError:
+        return False
+    return True
 
 
 def test_ten_logic_tasks_mathematics_and_code_train_together(tmp_path: Path, has_sandbox: bool) -> None:

@@ -1,1 +1,1 @@
-"""Solvers that several environments share; they prove solutions unique and show their steps."""
+"""Solvers that several environments share; they prove that an answer is the only one, or find what can be deduced."""
