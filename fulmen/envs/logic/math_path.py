@@ -51,7 +51,7 @@ class MathPath(PuzzleEnv):
         "en": (
             "Replace every ? by a digit so that the equation is true: {equation}\n*, / and % come before + and -, each "
             "from left to right; a / must leave no remainder, a % b is the remainder of a divided by b, and nothing is "
-            "divided by 0. Numbers of several digits do not start with 0. Answer with the whole equation, like 1+2*3=7.",
+            "divided by 0. Numbers of several digits do not start with 0. Answer with the full equation, like 1+2*3=7.",
             "Some digits of this equation were lost, each ? stands for one: {equation}. Restore them (any way that "
             "holds will do). Rules: % gives the remainder; first * / % from left to right, then + and -; divisions "
             "come out even and never have the divisor 0, nor does %; no number of two or more digits begins with 0. "

@@ -141,6 +141,8 @@ def attacks_score_zero(kind: type[PuzzleEnv], *extra: str, num: int = 5) -> None
             twice = () if task.gold == "0" else (task.gold * 2,)
             with unchecked_types():
                 for text in (*ATTACKS, *extra, *own, *twice, *others, f"{task.gold}, or else"):
+                    if text.lower() == task.gold.lower():
+                        continue
                     start = time.thread_time()
                     assert env.check(task, text).value == 0.0, text[:200]
                     assert time.thread_time() - start < MAX_CHECK_S, text[:40]
