@@ -82,16 +82,16 @@ class BooleanExpressions(PuzzleEnv):
         "en": (
             "Which of these expressions are true? `not` negates just what directly follows it. {meanings}List their "
             'letters separated by commas, like "X, Y", or write "none".\n{options}',
-            "Evaluate each option (`not` belongs to the value or parenthesis right after it) and name every one that is "
-            "true.\n{options}\n{meanings}Answer with the letters only, "
+            "Evaluate each option (`not` belongs to the value or parenthesis right after it) and name every one that "
+            "is true.\n{options}\n{meanings}Answer with the letters only, "
             'in the form "X, Y"; if no option is true, answer "none".',
             "Below are logical expressions (`not` applies to what directly follows it).\n{options}\n{meanings}Give the "
             'letters of those that evaluate to True, separated by commas ("X, Y"), or the word "none" if there are '
             "none.",
         ),
         "zh": (
-            '下列表达式中哪些为真？not 只否定紧跟其后的部分。{meanings}请列出它们的字母，用逗号分隔，如 "X, Y"；如果都不为真，请写 "none"。'
-            "\n{options}",
+            "下列表达式中哪些为真？not 只否定紧跟其后的部分。{meanings}请列出它们的字母，用逗号分隔，"
+            '如 "X, Y"；如果都不为真，请写 "none"。\n{options}',
             "计算每个选项的值，找出所有为真的选项。（not 只作用于紧跟其后的部分。）\n{options}\n{meanings}"
             '只回答字母，格式为 "X, Y"；若没有为真的选项，回答 "none"。',
         ),
