@@ -40,7 +40,7 @@ class DyckLanguage(PuzzleEnv):
     rule: ClassVar[str] = "fill the gaps so that every bracket is closed by its kind, the last opened first"
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = (
-        {"min_length": 8, "max_length": 12, "num_types": 2, "max_missing_end": 3, "max_gaps": 0, "max_depth": 3},
+        {"min_length": 10, "max_length": 14, "num_types": 2, "max_missing_end": 3, "max_gaps": 0, "max_depth": 4},
         {"min_length": 14, "max_length": 20, "max_missing_end": 4, "max_gaps": 1, "max_depth": 4},
         {},
         {"min_length": 40, "max_length": 60, "num_types": 4, "max_missing_end": 6, "max_gaps": 5, "max_depth": 9},
