@@ -29,13 +29,13 @@ class Cryptarithm(PuzzleEnv):
     """An equation in letters to turn into digits."""
 
     name: str = "cryptarithm"
-    num_letters: int = 6
+    num_letters: int = 7
     """Different letters, 3 to 10."""
     num_operators: int = 1
     """Operators on the left side, 1 to 4."""
     operators: str = "+-"
     """Those that may occur: some of + - *."""
-    max_digits: int = 3
+    max_digits: int = 4
     """Digits of the longest number on the left side, 1 to 6."""
     num_given: int = 0
     """Letters whose digit is told, fewer than all."""
@@ -44,7 +44,7 @@ class Cryptarithm(PuzzleEnv):
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = (
         {"num_letters": 5, "operators": "+", "max_digits": 2, "num_given": 3},
-        {"num_letters": 5, "operators": "+", "num_given": 1},
+        {"num_letters": 6, "operators": "+", "max_digits": 3, "num_given": 2},
         {},
         {"num_letters": 8, "num_operators": 2, "operators": "+-*", "max_digits": 3},
         {"num_letters": 10, "num_operators": 3, "operators": "+-*", "max_digits": 4},

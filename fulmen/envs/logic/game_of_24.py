@@ -32,7 +32,7 @@ class GameOf24(PuzzleEnv):
     name: str = "game_of_24"
     num_numbers: int = 4
     """Numbers given, 2 to 8."""
-    max_number: int = 13
+    max_number: int = 20
     """Largest number given, 2 to 100."""
     min_number: int = 1
     """Smallest number given, 1 or more, below the largest."""
@@ -40,31 +40,31 @@ class GameOf24(PuzzleEnv):
     """Smallest target, 1 or more."""
     max_target: int = 24
     """Largest target, up to 1000."""
-    min_operators: int = 4
+    min_operators: int = 3
     """Fewest operators that may be used, 2 to 4; which ones is drawn."""
 
     rule: ClassVar[str] = "make the target from all the numbers, each used once, with the operators that are allowed"
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = (
-        {"num_numbers": 3, "max_number": 20, "min_target": 1, "max_target": 60, "min_operators": 3},
-        {"num_numbers": 4, "max_number": 12, "min_target": 10, "max_target": 40},
+        {"num_numbers": 3, "max_number": 20, "min_target": 1, "max_target": 60},
+        {"num_numbers": 4, "max_number": 12, "min_target": 10, "max_target": 40, "min_operators": 4},
         {},
-        {"num_numbers": 5, "max_number": 25, "min_number": 2, "min_target": 24, "max_target": 120, "min_operators": 3},
-        {"num_numbers": 6, "max_number": 60, "min_number": 3, "min_target": 100, "max_target": 700, "min_operators": 3},
+        {"num_numbers": 5, "max_number": 25, "min_number": 2, "min_target": 24, "max_target": 120},
+        {"num_numbers": 6, "max_number": 60, "min_number": 3, "min_target": 100, "max_target": 700},
     )
     phrases: ClassVar[Phrases] = {
         "en": (
             "Use each of the numbers {numbers} exactly once, with {operators} and parentheses, to make {target}. "
-            "Numbers cannot be joined into longer ones. Answer with the expression alone, like (1+2)*3.",
+            "Numbers cannot be joined into longer ones, nor have a sign. Answer with the expression alone, like (1+2)*3.",
             "Numbers: {numbers}. Target: {target}. Write one expression whose value is exactly the target. Every "
-            "number of the list stands in it once, no other number does, and the only operators are {operators} "
-            "(parentheses are free). Give just the expression, for instance (1+2)*3.",
+            "number of the list stands in it once, no other number does, and the only operators are {operators}, each "
+            "between two parts (no signs; parentheses are free). Give just the expression, for instance (1+2)*3.",
             "Can you reach {target}? Combine all of {numbers}, each one time, by {operators}; group with parentheses "
             "as you like, but do not glue digits together and put no sign before a number. Reply with an arithmetic "
             "expression only, such as (1+2)*3.",
         ),
         "zh": (
-            "用 {operators} 和括号把 {numbers} 组合成 {target}，每个数恰好用一次，不能把数字拼接成更大的数。"
+            "用 {operators} 和括号把 {numbers} 组合成 {target}，每个数恰好用一次，不能把数字拼接成更大的数，数前不加正负号。"
             "只回答算式，例如 (1+2)*3。",
             "数字：{numbers}。目标：{target}。写出一个值恰好等于目标的算式：列出的每个数都要用且只用一次，"
             "不得出现其他数，只能使用运算符 {operators}，括号不限，数前不加正负号。答案只写算式，形如 (1+2)*3。",

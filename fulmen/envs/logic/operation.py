@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from fulmen.envs.base import Puzzle, read_meta, require_between
 from fulmen.envs.puzzle import Levels, Phrases, PuzzleEnv, VerifierKind
-from fulmen.errors import ConfigError, TaskError
+from fulmen.errors import ConfigError, DataError, TaskError
 from fulmen.rewards.fields import read_number
 from fulmen.types import Task
 
@@ -109,6 +109,8 @@ class Operation(PuzzleEnv):
 
     def find_fault(self, task: Task, text: str) -> str:
         """Returns the reason why a number is not the value."""
+        if "/" in text:
+            raise DataError(f"answer: {text[:40]!r}; allowed: an integer")
         found = read_number(text.replace("−", "-"))
         value = _calculation(task).value(read_meta(task, "tokens", kind=list))
         return "" if found == value else f"{found}, not {value}"

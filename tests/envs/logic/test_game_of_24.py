@@ -119,7 +119,7 @@ def test_settings() -> None:
     bad = {
         "num_numbers": (1, 9),
         "max_number": (1, 101),
-        "min_number": (0, 13),
+        "min_number": (0, 20),
         "min_target": (0, 25),
         "max_target": (0, 1001),
     }

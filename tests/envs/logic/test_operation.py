@@ -99,7 +99,7 @@ def test_forms() -> None:
     task = Task(task_id="x", env="operation", prompt=(), gold="-1360", meta=meta)
     good = ("-1360", "−1360", "-1,360", "$-1360$", r"\boxed{-1360}", "-1360.0", "－１３６０")
     assert trials.values(Operation(), task, *good) == [1.0] * len(good)
-    bad = ("1360", "-1361", "-34*40", "-34 ◇ 40", "-1360 or 1360", "= -1360", "-1360.5", "-13 60", "--1360")
+    bad = ("1360", "-1361", "-34*40", "-34 ◇ 40", "-1360 or 1360", "= -1360", "-1360.5", "-13 60", "--1360", "-2720/2")
     assert trials.values(Operation(), task, *bad) == [0.0] * len(bad)
 
 
