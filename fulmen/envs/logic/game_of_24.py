@@ -55,7 +55,8 @@ class GameOf24(PuzzleEnv):
     phrases: ClassVar[Phrases] = {
         "en": (
             "Use each of the numbers {numbers} exactly once, with {operators} and parentheses, to make {target}. "
-            "Numbers cannot be joined into longer ones, nor have a sign. Answer with the expression alone, like (1+2)*3.",
+            "Numbers cannot be joined into longer ones, nor have a sign. Answer with the expression alone, like "
+            "(1+2)*3.",
             "Numbers: {numbers}. Target: {target}. Write one expression whose value is exactly the target. Every "
             "number of the list stands in it once, no other number does, and the only operators are {operators}, each "
             "between two parts (no signs; parentheses are free). Give just the expression, for instance (1+2)*3.",
@@ -64,8 +65,8 @@ class GameOf24(PuzzleEnv):
             "expression only, such as (1+2)*3.",
         ),
         "zh": (
-            "用 {operators} 和括号把 {numbers} 组合成 {target}，每个数恰好用一次，不能把数字拼接成更大的数，数前不加正负号。"
-            "只回答算式，例如 (1+2)*3。",
+            "用 {operators} 和括号把 {numbers} 组合成 {target}，每个数恰好用一次，不能把数字拼接成更大的数，"
+            "数前不加正负号。只回答算式，例如 (1+2)*3。",
             "数字：{numbers}。目标：{target}。写出一个值恰好等于目标的算式：列出的每个数都要用且只用一次，"
             "不得出现其他数，只能使用运算符 {operators}，括号不限，数前不加正负号。答案只写算式，形如 (1+2)*3。",
         ),
