@@ -4,6 +4,7 @@ Puzzles are made from a true equation whose digits become letters, so each has a
 right too.
 """
 
+import itertools
 import math
 import random
 import re
@@ -124,16 +125,22 @@ class Cryptarithm(PuzzleEnv):
         return "" if _value(left) == int(right) else f"{left} is {_value(left)}, not {right}"
 
     def solve_aloud(self, task: Task, rng: random.Random) -> str:
-        """Returns a search over the letters without a digit, a complete try per line; nothing where it gets long."""
+        """Returns a search, of whole assignments if they are few, of columns from the right in sums of natural numbers.
+
+        Nothing where it takes more than `MAX_WORKED_LINES`, or where longer equations multiply or subtract.
+        """
         equation = read_meta(task, "equation", kind=str)
         given = dict(read_meta(task, "given", kind=dict))
         lines = [f"given {_listed(given)}"] if given else []
         unknown = [letter for letter in _letters(equation) if letter not in given]
         free = [digit for digit in range(10) if digit not in given.values()]
-        if math.perm(len(free), len(unknown)) > MAX_WORKED_LINES:
+        if math.perm(len(free), len(unknown)) <= MAX_WORKED_LINES:
+            found = _search(equation, unknown, free, given, lines)
+        elif set(equation) & set("*-"):
             return ""
-        found = _search(equation, unknown, free, given, lines)
-        return "\n".join([*lines, _listed(found)])
+        else:
+            found = _Columns(numbers=re.findall("[A-Z]+", equation), lines=lines).search(0, 0, given)
+        return "\n".join([*lines, _listed(found)]) if found else ""
 
     def _equation(self, rng: random.Random) -> str:
         """Returns a true equation in digits, or an empty string if the right side would be negative."""
@@ -201,3 +208,41 @@ def _search(
     left, right = numbers.split(" = ")
     lines.append(f"{numbers}: {'yes' if _value(left) == int(right) else f'no, {_value(left)}'}")
     return dict(digits) if _value(left) == int(right) else {}
+
+
+@dataclass(kw_only=True)
+class _Columns:
+    """Finds the digits of a sum column by column, from the right."""
+
+    numbers: list[str]
+    """In letters; the last one is the sum."""
+    lines: list[str]
+    """What was tried; it grows."""
+
+    def search(self, column: int, carry: int, digits: Mapping[str, int]) -> dict[str, int]:
+        """Returns the first digits that fit this column and all to its left; empty if none do, or it takes too long."""
+        columns = [number[::-1][column : column + 1] for number in self.numbers]
+        *addends, letter = columns
+        if not letter:
+            return dict(digits) if carry == 0 and not any(addends) else {}
+        addends = [addend for addend in addends if addend]
+        unknown = [addend for addend in dict.fromkeys(addends) if addend not in digits]
+        free = [digit for digit in range(10) if digit not in digits.values()]
+        for choice in itertools.permutations(free, len(unknown)):
+            trial = {**digits, **dict(zip(unknown, choice, strict=True))}
+            total = carry + sum(trial[addend] for addend in addends)
+            if not self._fits(trial, letter, total % 10):
+                continue
+            sides = [f"{addend}={trial[addend]}" for addend in addends] + [f"carry {carry}"] * bool(carry)
+            self.lines.append(f"column {column + 1}: {' + '.join(sides)} = {total}, {letter}={total % 10}")
+            found = self.search(column + 1, total // 10, {**trial, letter: total % 10})
+            if found or len(self.lines) > MAX_WORKED_LINES:
+                return found
+        self.lines.append(f"column {column + 1}: nothing more fits, back")
+        return {}
+
+    def _fits(self, digits: Mapping[str, int], letter: str, digit: int) -> bool:
+        """Returns whether the letter can have the digit, and no number starts with 0."""
+        complete = {**digits, letter: digit}
+        is_free = digits[letter] == digit if letter in digits else digit not in digits.values()
+        return is_free and all(complete.get(number[0]) != 0 for number in self.numbers if len(number) > 1)

@@ -112,6 +112,21 @@ def test_worked_searches_are_true() -> None:
             assert verdict != "starts with 0" or re.search(r"\b0\d", equation)
 
 
+def test_worked_columns_are_true() -> None:
+    env = Cryptarithm.at_level(2)
+    texts = [(task, env.solve_aloud(task, random.Random(0))) for task in trials.draw(env, 60)]
+    assert sum(text != "" for _, text in texts) > 20
+    for task, text in texts:
+        if text:
+            *lines, last = text.split("\n")
+            assert env.check(task, last).value == 1.0
+            for line in lines:
+                if match := re.fullmatch(r"column \d: (.*) = (\d+), [A-Z]=(\d)", line):
+                    assert sum(map(int, re.findall(r"\d+", match[1]))) == int(match[2])
+                    assert int(match[2]) % 10 == int(match[3])
+    assert Cryptarithm().solve_aloud(task_of("AB * CDE = FGHJ"), random.Random(0)) == ""
+
+
 def test_common() -> None:
     trials.gold_scores_one_everywhere(Cryptarithm, is_worked=False)
     trials.forms_hold(Cryptarithm)

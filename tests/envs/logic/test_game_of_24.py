@@ -54,7 +54,19 @@ def test_a_wrong_value_scores_zero() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["12+12", "(1+2)*8", "1*2*3*4*1", "1*2*34", "1*2*(3)(4)", "-1+1*2*3*4", "2**3*(4-1)", "4!*1*(3-2)", "4*3*2*1.0"],
+    [
+        "12+12",
+        "(1+2)*8",
+        "1*2*3*4*1",
+        "1*2*34",
+        "1*2*(3)(4)",
+        "-1+1*2*3*4",
+        "2**3*(4-1)",
+        "4!*1*(3-2)",
+        "4*3*2*1.0",
+        "6*4*1*1",
+        "24*1*1*1",
+    ],
 )
 def test_other_numbers_or_grammars_score_zero(text: str) -> None:
     assert GameOf24().check(task_of([1, 2, 3, 4], 24), text).value == 0.0
