@@ -1,0 +1,1 @@
+"""Solvers and machinery that several logic tasks share."""
