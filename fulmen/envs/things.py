@@ -21,7 +21,7 @@ class Noun:
 
     def counted(self, count: int, *, language: Language, unit: str) -> str:
         """Returns `3 apples`, or its Chinese with the measure word `unit`."""
-        return f"{count} {self.en if count == 1 else self.plural}" if language == "en" else f"{count} {unit}{self.zh}"
+        return f"{count} {self.en if count == 1 else self.plural}" if language == "en" else f"{count}{unit}{self.zh}"
 
     def many(self, language: Language) -> str:
         """Returns the word for several of them."""

@@ -49,17 +49,17 @@ def make(name: str, *, level: int = 3, num: int = 20, split: Split = "train", **
 
 
 def every_setting(name: str, num: int) -> Iterator[tuple[PuzzleEnv, Task]]:
-    """Yields tasks of every level, language and split."""
+    """Yields tasks of every level, language and split; half as many of the two long levels."""
     for level in range(1, 6):
         for language in LANGUAGES:
             env = load(name, level=level, language=language)
             assert isinstance(env, PuzzleEnv)
             for split in SPLITS:
-                for index in range(num):
+                for index in range(num if level < 4 else (num + 1) // 2):
                     yield env, env.task(split, seed=level, index=index)
 
 
-def check_gold_everywhere(name: str, *, num: int = 5, is_aloud: bool = True) -> None:
+def check_gold_everywhere(name: str, *, num: int = 4, is_aloud: bool = True) -> None:
     """Gold and worked solutions score 1, also after a round trip through JSON; prompts keep to their language."""
     for number, (env, task) in enumerate(every_setting(name, num)):
         copy = Task.from_json(json.loads(json.dumps(task.to_json())))
@@ -128,7 +128,7 @@ def check_stream(name: str, *, num: int = 800, at_least: int = 700) -> None:
     for level in range(1, 6):
         by_language = [load(name, level=level, language=language) for language in LANGUAGES]
         assert by_language[0].task("train", seed=1, index=7) == by_language[0].task("train", seed=1, index=7)
-        for seed in range(10):
+        for seed in range(4):
             english, chinese = (env.draw(random.Random(seed)) for env in by_language if isinstance(env, PuzzleEnv))
             assert english.key == chinese.key
             assert english.prompt != chinese.prompt
