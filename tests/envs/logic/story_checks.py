@@ -96,7 +96,7 @@ def check_attacks(name: str, *, levels: tuple[int, ...] = (1, 3, 5)) -> None:
             for text in texts:
                 start = time.process_time()
                 assert env.check(task, text).value == 0.0, (task.gold, text[:200])
-                assert time.process_time() - start < 0.05, text[:40]
+                assert time.process_time() - start < 0.25, text[:40]
 
 
 def check_wrappers(name: str, *, levels: tuple[int, ...] = (1, 4)) -> None:
