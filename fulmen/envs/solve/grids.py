@@ -4,6 +4,7 @@ Colours are digits, 0 is the ground. An object is a set of cells of one colour j
 with numbers (colours, or rows and columns to move by); where it means nothing for a grid, it gives None.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -58,7 +59,8 @@ INVERSE = {"quarter_right": "quarter_left", "quarter_left": "quarter_right"}
 """Of those that do not undo themselves."""
 
 
-def objects(grid: Grid) -> list[list[Cell]]:
+@functools.lru_cache(maxsize=64)
+def objects(grid: Grid) -> tuple[tuple[Cell, ...], ...]:
     """Returns the objects, each as its cells, in the order of their first cells."""
     seen: set[Cell] = set()
     found = []
@@ -67,8 +69,8 @@ def objects(grid: Grid) -> list[list[Cell]]:
             if colour and (row, column) not in seen:
                 part = _flood(grid, (row, column))
                 seen.update(part)
-                found.append(sorted(part))
-    return found
+                found.append(tuple(sorted(part)))
+    return tuple(found)
 
 
 def _flood(grid: Grid, start: Cell) -> set[Cell]:
@@ -191,17 +193,16 @@ def _enclose(grid: Grid, colour: int) -> Grid:
     return _set(grid, ground - outside, colour)
 
 
-def _near(grid: Grid, row: int, column: int) -> list[int]:
-    """Returns the colours beside a cell; beyond the border is ground."""
+def _cells_where(grid: Grid, is_hit: Callable[[int, Sequence[int]], bool]) -> list[Cell]:
+    """Returns the cells whose own colour and neighbours fulfil a condition; beyond the border is ground."""
+    border = (0,) * (len(grid[0]) + 2)
+    padded = (border, *((0, *row, 0) for row in grid), border)
     return [
-        grid[row + down][column + right] if 0 <= row + down < len(grid) and 0 <= column + right < len(grid[0]) else 0
-        for down, right in SIDES
+        (r, c)
+        for r, row in enumerate(grid)
+        for c, own in enumerate(row)
+        if is_hit(own, (padded[r][c + 1], padded[r + 2][c + 1], padded[r + 1][c], padded[r + 1][c + 2]))
     ]
-
-
-def _cells_where(grid: Grid, is_hit: Callable[[int, list[int]], bool]) -> list[Cell]:
-    """Returns the cells whose own colour and neighbours fulfil a condition."""
-    return [(r, c) for r, row in enumerate(grid) for c, own in enumerate(row) if is_hit(own, _near(grid, r, c))]
 
 
 def _outline(grid: Grid, colour: int) -> Grid:
@@ -327,10 +328,17 @@ def explanations(pairs: Sequence[tuple[Grid, Grid]], *, is_composed: bool) -> It
     for name in RIGID if is_composed else ():
         aims.setdefault(RIGID[INVERSE.get(name, name)](wanted), []).append(name)
     old = sorted({cell for grid, _ in pairs for row in grid for cell in row if cell})
+    used = {cell for _, made in pairs for row in made for cell in row} | set(old)
+    fresh = [colour for colour in COLOURS if colour not in used]
     for kind, change in APPLY.items():
+        takes_new = NUMBERS.get(kind, "").endswith("new")
         for numbers in numbers_of(kind, old):
+            # A colour that no grid has explains them exactly if another such colour does, so one of them is tried.
+            is_one_of_many = takes_new and numbers[-1] in fresh
+            if is_one_of_many and numbers[-1] != fresh[0]:
+                continue
             made = change(first, *numbers)
             for name in aims.get(made, ()) if made else ():
                 found: Transform = ("then", name, kind, *numbers) if name else (kind, *numbers)
                 if all(apply(found, grid) == output for grid, output in pairs[1:]):
-                    yield found
+                    yield from [(*found[:-1], colour) for colour in fresh] if is_one_of_many else [found]
