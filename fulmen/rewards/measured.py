@@ -22,4 +22,4 @@ def read_measured(text: str, *, units: Collection[str] = ()) -> Fraction:
     unit = " ".join(match[2].lower().split()) if match else ""
     if match is None or (unit and unit not in units):
         raise DataError(f"answer: {text[:40]!r}; allowed: a number{' with its unit' if units else ''}")
-    return read_number(match[1].rstrip(",./"))
+    return read_number(match[1].rstrip(",."))

@@ -63,7 +63,7 @@ def total(prompt: str) -> int:
 @pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
 def test_gold_is_what_the_prompt_says(level: int) -> None:
     env = load(NAME, level=level)
-    for task in make(NAME, level=level, num=12):
+    for task in make(NAME, level=level, num=12 if level < 4 else 4):
         right = total(task.prompt[0].content)
         assert task.gold == str(right)
         for wrong in (right - 1, right + 1, -right, right * 10, 0):
