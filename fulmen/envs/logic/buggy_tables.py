@@ -151,17 +151,18 @@ class BuggyTables(PuzzleEnv):
         numbers = [i for i, column in enumerate(columns) if column in NUMBERS]
         query: dict[str, Any] = {}
         rows: Rows = []
+        shown: Rows = []
         bugs: list[dict[str, Any]] = []
         for _ in range(MAX_TRIES):
             rows = [[_draw_cell(column, rng) for column in columns] for _ in range(self.num_rows)]
             bugs = draw_bugs(rows, numbers=numbers, num_bugs=self.num_bugs, percent=self.bug_percent, rng=rng)
             query = self._draw_query(columns, rows, rng)
-            if query:
+            shown = rows
+            for bug in bugs:
+                shown = spoil(bug, shown)
+            if query and _matters(query, columns, rows, shown):
                 break
         assert query, "some group has two rows"
-        shown = rows
-        for bug in bugs:
-            shown = spoil(bug, shown)
         gold = write_number(_round(compute(query, columns, rows)), 2)
         prompt = self.phrase(
             rng,
@@ -293,6 +294,16 @@ def compute(query: Mapping[str, str], columns: Sequence[str], rows: Rows) -> Fra
     if operation in ("max", "min"):
         return max(terms) if operation == "max" else min(terms)
     return max(terms) - min(terms) if operation == "range" else sum(terms, Fraction(0))
+
+
+def _matters(query: Mapping[str, str], columns: Sequence[str], rows: Rows, shown: Rows) -> bool:
+    """Returns whether whoever takes the table as it is shown gets another answer, or none."""
+    if len(shown[0]) != len(columns):
+        return True
+    try:
+        return compute(query, columns, shown) != compute(query, columns, rows)
+    except (ValueError, ZeroDivisionError):
+        return True
 
 
 def _counted(query: Mapping[str, str], columns: Sequence[str], rows: Rows) -> Rows:

@@ -41,8 +41,8 @@ def _draw_bug(kind: str, rows: Rows, *, numbers: Sequence[int], percent: int, rn
         add = str(rng.randint(1, 50)) if how == "plus" else ""
         return {"kind": kind, "rows": touched, "column": rng.choice(numbers), "how": how, "add": add}
     if kind == "null":
-        for row in touched:
-            rows[row][column] = rows[max(0, row - 1)][column]
+        for row in (row or 1 for row in touched):
+            rows[row][column] = rows[row - 1][column]
         return {"kind": kind, "column": column}
     if kind == "swap":
         return {"kind": kind, "rows": touched, "column": column, "other": other}

@@ -1,5 +1,6 @@
 """Buggy tables against a repair read from the English prompt, with columns as lists."""
 
+import contextlib
 import re
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -118,6 +119,14 @@ def test_every_bug_and_question_comes_and_bugs_matter() -> None:
     assert {bug["kind"] for task in tasks for bug in task.meta["bugs"]} == {*IN_PLACE, *RESHAPING}
     assert len({task.meta["query"]["operation"] for task in tasks}) == 7
     assert {len(task.meta["bugs"]) for task in tasks} == {3}
+    for task in make(NAME, level=3, num=40):
+        if task.meta["bugs"][0]["kind"] in IN_PLACE:
+            prompt = task.prompt[0].content
+            unrepaired = re.sub(r"^\d\. .*$", "", prompt, flags=re.M)
+            naive = None
+            with contextlib.suppress(ValueError, AssertionError):
+                naive = answer(unrepaired)
+            assert naive != answer(prompt), prompt
 
 
 def test_a_puzzle_by_hand() -> None:
