@@ -114,7 +114,7 @@ def test_special_judges_decide() -> None:
     assert "no number" in find_fault(SPECIAL, b"x", given="8", expected="2")
     assert "UTF-8" in find_fault(SPECIAL, b"\xff", given="8", expected="2")
     for output in (b"crash", b"none"):
-        with pytest.raises(VerifierError, match="judge.special"):
+        with pytest.raises(VerifierError, match=r"judge\.special"):
             find_fault(SPECIAL, output, given="8", expected="2")
 
 
