@@ -1,0 +1,113 @@
+"""Every kind of hostile program, once; and many of them, after which nothing is left."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from fulmen.sandbox import ExecResult, Limits, Sandbox
+from tests.sandbox.hostile import CANARY, CONTAINED, HOSTILE, PRELUDE, Hostile
+
+LIMITS = Limits(cpu_s=1.0, wall_s=8.0, memory_bytes=96 << 20)
+SLEEPER = Limits(cpu_s=1.0, wall_s=0.7, memory_bytes=96 << 20)
+NUM_RUNS = 1000
+
+
+@pytest.fixture(autouse=True)
+def _canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CANARY, "1")
+
+
+def _attack(sandbox: Sandbox, hostile: Hostile) -> ExecResult:
+    limits = SLEEPER if hostile.ends == ("timeout_wall",) else LIMITS
+    return sandbox.run(["python3", "-I", "-S", "-c", PRELUDE + hostile.source], limits=limits)
+
+
+def _check(hostile: Hostile, result: ExecResult) -> None:
+    assert result.status in hostile.ends, f"{hostile.name}: {result}"
+    assert result.status != "ok" or result.stdout == CONTAINED, f"{hostile.name}: {result}"
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
+def test_is_contained(sandbox: Sandbox, hostile: Hostile) -> None:
+    """Ends as foreseen, and nothing gave way."""
+    _check(hostile, _attack(sandbox, hostile))
+
+
+def test_names_are_unique_and_enough() -> None:
+    """At least 40 kinds."""
+    names = [hostile.name for hostile in HOSTILE]
+    assert len(set(names)) == len(names) >= 40
+
+
+@pytest.fixture
+def _listeners() -> Iterator[tuple[int, str]]:
+    """Yields a TCP port and an abstract unix name on which this machine listens."""
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        name = f"fulmen-test-{os.getpid()}-{threading.get_ident()}"
+        unix.bind("\0" + name)
+        unix.listen()
+        yield tcp.getsockname()[1], name
+
+
+def test_cannot_reach_what_listens_here(sandbox: Sandbox, _listeners: tuple[int, str]) -> None:  # noqa: PT019
+    """Loopback and abstract unix sockets are the sandbox's own; from outside both can be reached."""
+    port, name = _listeners
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    source = (
+        f"fails(socket.create_connection, ('127.0.0.1', {port}), timeout=1)\n"
+        f"s = socket.socket(socket.AF_UNIX); fails(s.connect, '\\0{name}'); contained()"
+    )
+    _check(Hostile(name="listeners", source=source), _attack(sandbox, Hostile(name="listeners", source=source)))
+
+
+def test_cannot_see_a_file_of_ours(sandbox: Sandbox, tmp_path: Path) -> None:
+    """By its path, or by any descriptor."""
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    secret.chmod(0o666)
+    with secret.open() as _held:
+        source = f"fails(open, {str(secret)!r}); fails(open, '/proc/1/root{secret}'); contained()"
+        _check(Hostile(name="file", source=source), _attack(sandbox, Hostile(name="file", source=source)))
+
+
+@pytest.mark.slow
+def test_nothing_is_left_after_many(sandbox: Sandbox) -> None:
+    """A thousand attacks, several at once: no process, mount, control group or descriptor remains."""
+    before = _remains()
+    quick = [hostile for hostile in HOSTILE if hostile.ends != ("timeout_wall",)]
+    chosen = [quick[i % len(quick)] for i in range(NUM_RUNS - len(HOSTILE))] + list(HOSTILE)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for hostile, result in zip(chosen, pool.map(lambda one: _attack(sandbox, one), chosen), strict=True):
+            # A machine that is busy otherwise is not what is tested here.
+            if result.status != "infra":
+                _check(hostile, result)
+    assert _remains() == before
+
+
+def _remains() -> dict[str, object]:
+    """Returns what a run could leave behind."""
+    groups = [path for path in Path("/sys/fs/cgroup").rglob(f"fulmen-*-{os.getpid()}-*") if path.is_dir()]
+    ours = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _is_strange(pid)]
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {
+        "control groups": sorted(map(str, groups)),
+        "processes": ours,
+        "children": children,
+        "mounts": Path("/proc/self/mounts").read_text(),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+    }
+
+
+def _is_strange(pid: str) -> bool:
+    """Returns whether a process runs as one of the users that sandboxes make up."""
+    try:
+        return Path("/proc", pid).stat().st_uid >= 1 << 30
+    except OSError:
+        return False
