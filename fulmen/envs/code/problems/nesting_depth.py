@@ -21,9 +21,8 @@ def generate(rng: random.Random, size: int) -> list[str]:
     text += "".join(reversed(open_))
     if rng.random() < 0.4:
         at = rng.randrange(len(text))
-        text = text[:at] + rng.choice(
-            (rng.choice("()<>") + text[at + 1 :], text[at + 1 : at + 2] + text[at] + text[at + 2 :])
-        )
+        swapped = text[at + 1 : at + 2] + text[at] + text[at + 2 :]
+        text = text[:at] + rng.choice((rng.choice("()<>") + text[at + 1 :], swapped))
     return [text]
 
 
