@@ -37,8 +37,8 @@ WRITE = {
 }
 ENDING = {
     "en": "It runs on many tests, each within {seconds:g} s and {megabytes} MiB, with the standard library only. End "
-    "your reply with the whole program in one fenced code block whose tag names the language ({tags}); only the last block "
-    "is judged.",
+    "your reply with the whole program in one fenced code block whose tag names the language ({tags}); only the last "
+    "block is judged.",
     "zh": "程序将在多个测试上运行，每个测试限时 {seconds:g} 秒、限内存 {megabytes} MiB，只能使用标准库。请在回复的末尾"
     "把完整的程序放在一个代码块中，并用标记注明语言（{tags}）；只评判最后一个代码块。",
 }

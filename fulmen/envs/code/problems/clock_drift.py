@@ -29,10 +29,10 @@ PROBLEM = Problem(
     name="clock_drift",
     level="easy",
     en=Text(
-        task="A station keeps clocks that run wrong by whole minutes. For each clock you know what it shows and by how "
-        "many minutes its hands must be moved: forwards if positive, back if negative. What does it show then?",
-        given="A line with n (1 to 2000), then n lines, each with a time `hh:mm` from 00:00 to 23:59 and an "
-        "integer from -10^9 to 10^9.",
+        task="A station keeps clocks that run wrong by whole minutes. For each clock you know what it shows and by "
+        "how many minutes its hands must be moved: forwards if positive, back if negative. What does it show then?",
+        given="A line with n (1 to 2000), then n lines, each with a time `hh:mm` from 00:00 to 23:59 and an integer "
+        "from -10^9 to 10^9.",
         wanted="n lines: the new times as `hh:mm`.",
     ),
     zh=Text(

@@ -22,8 +22,8 @@ PROBLEM = Problem(
     name="garden_fence",
     level="easy",
     en=Text(
-        task="Beds of a garden are unit squares of a grid. Every side of a bed that does not touch another bed needs a "
-        "metre of fence, also at the edge of the grid and around holes. How much fence is needed?",
+        task="Beds of a garden are unit squares of a grid. Every side of a bed that does not touch another bed needs "
+        "a metre of fence, also at the edge of the grid and around holes. How much fence is needed?",
         given="A line with the numbers of rows and columns (1 to 150 each), then the rows: `#` is a bed, `.` is none.",
         wanted="Metres of fence.",
     ),

@@ -24,8 +24,8 @@ PROBLEM = Problem(
     name="letter_shelves",
     level="easy",
     en=Text(
-        task="A printer keeps words on shelves: two words share a shelf exactly if they are made of the same letters, "
-        "each as often. Return how many words the fullest shelf holds, and how many shelves there are.",
+        task="A printer keeps words on shelves: two words share a shelf exactly if they are made of the same "
+        "letters, each as often. Return how many words the fullest shelf holds, and how many shelves there are.",
         given="`words`: 0 to 4000 words of 1 to 12 lower-case letters; equal words count each.",
         wanted="A list of two integers: the size of the fullest shelf (0 without words), and the number of shelves.",
     ),

@@ -23,8 +23,8 @@ PROBLEM = Problem(
     name="loading_ramp",
     level="easy",
     en=Text(
-        task="Crates pass a scale one after another; a damaged scale may show negative weights. The ramp always holds "
-        "k crates that follow each other. What is the greatest total it shows at any time?",
+        task="Crates pass a scale one after another; a damaged scale may show negative weights. The ramp always "
+        "holds k crates that follow each other. What is the greatest total it shows at any time?",
         given="A line with n and k (1 <= k <= n <= 20000), then a line with n integers from -10^9 to 10^9.",
         wanted="The greatest sum of k consecutive integers.",
     ),

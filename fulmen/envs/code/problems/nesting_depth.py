@@ -35,9 +35,9 @@ PROBLEM = Problem(
     name="nesting_depth",
     level="easy",
     en=Text(
-        task="A clerk nests folders, written with the brackets ( ) and < >. A text is sound if every bracket is closed "
-        "by one of its kind and pairs do not cross. The depth of a sound text is the largest number of pairs around "
-        "one place.",
+        task="A clerk nests folders, written with the brackets ( ) and < >. A text is sound if every bracket is "
+        "closed by one of its kind and pairs do not cross. The depth of a sound text is the largest number of pairs "
+        "around one place.",
         given="`text`: 0 to 5001 characters, each one of ( ) < >.",
         wanted="The depth, or -1 if the text is not sound.",
     ),

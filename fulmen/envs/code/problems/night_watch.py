@@ -25,8 +25,8 @@ PROBLEM = Problem(
     name="night_watch",
     level="easy",
     en=Text(
-        task="Guards keep watch over a vault, each from one second to another. For how many seconds is at least one of "
-        "them there? A watch from 2 to 5 lasts three seconds.",
+        task="Guards keep watch over a vault, each from one second to another. For how many seconds is at least one "
+        "of them there? A watch from 2 to 5 lasts three seconds.",
         given="A line with n (1 to 10000), then n lines with start and end, 0 <= start < end <= 10^9.",
         wanted="The number of guarded seconds.",
     ),

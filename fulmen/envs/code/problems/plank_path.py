@@ -17,8 +17,8 @@ PROBLEM = Problem(
     name="plank_path",
     level="easy",
     en=Text(
-        task="A path of n metres is laid with planks of one metre and of three metres, end to end. In how many orders "
-        "of planks can that be done? Give the number modulo 998244353.",
+        task="A path of n metres is laid with planks of one metre and of three metres, end to end. In how many "
+        "orders of planks can that be done? Give the number modulo 998244353.",
         given="One line with n (1 to 100000).",
         wanted="The number of ways modulo 998244353.",
     ),

@@ -22,9 +22,9 @@ PROBLEM = Problem(
     name="ring_cipher",
     level="easy",
     en=Text(
-        task="A cipher ring moves every letter on in the alphabet, after z comes a again, and capitals stay capitals. "
-        "The first letter of the text moves by `start` places, and each letter moves by one more place than the letter "
-        "before it. Other characters stay as they are and do not turn the ring.",
+        task="A cipher ring moves every letter on in the alphabet, after z comes a again, and capitals stay "
+        "capitals. The first letter of the text moves by `start` places, and each letter moves by one more place "
+        "than the letter before it. Other characters stay as they are and do not turn the ring.",
         given="`text`: 0 to 3000 letters, digits, spaces, dots and hyphens. `start`: an integer from 0 to 10^9.",
         wanted="The text in cipher.",
     ),

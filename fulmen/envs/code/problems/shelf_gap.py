@@ -25,8 +25,8 @@ PROBLEM = Problem(
     name="shelf_gap",
     level="easy",
     en=Text(
-        task="Jars are numbered from 1 upwards, but the storeman also finds damaged labels that read zero or less, and "
-        "some numbers more than once. Which is the smallest number from 1 on that no jar carries?",
+        task="Jars are numbered from 1 upwards, but the storeman also finds damaged labels that read zero or less, "
+        "and some numbers more than once. Which is the smallest number from 1 on that no jar carries?",
         given="A line with n (1 to 40000), then a line with n integers from -10^9 to 10^9: the labels.",
         wanted="The smallest missing number.",
     ),
