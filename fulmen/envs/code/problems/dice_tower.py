@@ -37,14 +37,16 @@ PROBLEM = Problem(
     idea="Build the distribution of the sum die by die, then add up its tail.",
     solution="""\
 num, sides, wanted = map(int, input().split())
-chance = {0: 1.0}
+chance = [1.0]
 for _ in range(num):
-    after = {}
-    for total, p in chance.items():
-        for side in range(1, sides + 1):
-            after[total + side] = after.get(total + side, 0.0) + p / sides
+    # A sum of the last `sides` entries slides along.
+    after, window = [], 0.0
+    for total in range(len(chance) + sides):
+        after.append(window / sides)
+        window += chance[total] if total < len(chance) else 0.0
+        window -= chance[total - sides] if total >= sides else 0.0
     chance = after
-print(sum(p for total, p in chance.items() if total >= wanted))
+print(sum(chance[wanted:]))
 """,
     brute="""\
 from fractions import Fraction

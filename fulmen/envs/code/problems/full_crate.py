@@ -9,7 +9,7 @@ def generate(rng: random.Random, size: int) -> str:
     high = rng.choice((3, 10**9))
     values = [rng.randint(1, high) for _ in range(size)]
     total = sum(values)
-    wanted = min(10**14, rng.choice((1, total, total + 1, rng.randint(1, total), max(values))))
+    wanted = min(10**14, rng.choice((1, total, total + 1, (total + 1) // 2, (total + 2) // 3, max(values))))
     return f"{size} {wanted}\n{' '.join(map(str, values))}\n"
 
 
