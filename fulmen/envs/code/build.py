@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from fulmen.envs.code.authoring import Problem
 from fulmen.envs.code.bundled import SUITES, Place, authored, find_input, limits_of
 from fulmen.envs.code.synthesis import Blueprint, Suite, synthesise
-from fulmen.errors import ConfigError, DataError
+from fulmen.errors import ConfigError, DataError, SandboxError
 from fulmen.sandbox import Sandbox, Submission, open_sandbox
 from fulmen.types import content_hash, stable_seed
 
-NUM_SMALL, NUM_MEDIUM, NUM_LARGE, NUM_FRESH = 24, 4, 2, 16
+NUM_SMALL, NUM_MEDIUM, NUM_LARGE, NUM_FRESH = 24, 3, 2, 16
 """Inputs that are drawn of each size."""
+PATIENCE = 3
+"""Times a problem is built again after the sandbox failed."""
 
 
 def candidates(problem: Problem) -> dict[str, list[Place]]:
@@ -95,6 +97,16 @@ def write(problem: Problem, suite: Suite, places: list[Place]) -> None:
     (SUITES / f"{problem.name}.json").write_text(text, encoding="utf-8")
 
 
+def _build_patiently(sandbox: Sandbox, problem: Problem) -> tuple[Suite, list[Place]]:
+    """Returns what `build` does; a machine that was too busy is asked again."""
+    for _ in range(PATIENCE):
+        try:
+            return build(sandbox, problem)
+        except SandboxError:
+            continue
+    return build(sandbox, problem)
+
+
 def report_lines(names: list[str]) -> Iterator[str]:
     """Builds and stores the suites of some problems; yields one line on each."""
     sandbox = open_sandbox()
@@ -102,7 +114,7 @@ def report_lines(names: list[str]) -> Iterator[str]:
         if name not in authored():
             raise ConfigError(f"name: {name!r}; allowed: {', '.join(authored())}")
     for name in names or authored():
-        suite, places = build(sandbox, authored()[name])
+        suite, places = _build_patiently(sandbox, authored()[name])
         write(authored()[name], suite, places)
         yield (
             f"{name}: {len(places)} of {suite.num_inputs} tests, score {suite.score:.2f} "

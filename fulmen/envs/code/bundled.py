@@ -73,7 +73,7 @@ def state(problem: Problem, text: Text, language: str) -> str:
 
 def limits_of(problem: Problem) -> Limits:
     """Returns the limits of one test."""
-    return Limits(cpu_s=problem.cpu_s, wall_s=5 * problem.cpu_s, memory_bytes=problem.memory_mb << 20)
+    return Limits(cpu_s=problem.cpu_s, wall_s=10 * problem.cpu_s, memory_bytes=problem.memory_mb << 20)
 
 
 def find_input(problem: Problem, place: Place) -> str:

@@ -21,7 +21,7 @@ from fulmen.errors import ConfigError, TaskError
 from fulmen.rewards.code import LANGUAGES, Credit, score_reply
 from fulmen.rewards.code import Language as ProgramLanguage
 from fulmen.sandbox import Sandbox, open_sandbox
-from fulmen.types import Episode, Message, Score, Split, StopReason, Task, content_hash, stable_seed
+from fulmen.types import Episode, Message, Score, Split, StopReason, Task, stable_seed
 
 KIND = "code"
 Difficulty = Literal["all", Level]
@@ -90,7 +90,7 @@ class Code(SingleTurn):
         """
         if index < 0:
             raise ConfigError(f"index: {index}; allowed: 0 or more")
-        order = [problem for problem in self._chosen() if split_of(_hash(problem)) == split]
+        order = [problem for problem in self._chosen() if split_of(problem.hash) == split]
         if not order:
             raise ConfigError(f"{self.name}: no problems in split '{split}'; allowed: more problems")
         lap, place = divmod(index, len(order))
@@ -102,7 +102,7 @@ class Code(SingleTurn):
             prompt=(Message(role="user", content=self._prompt(problem)),),
             gold=_fence(problem) if problem.solution else "",
             meta={"problem": problem.name, "level": problem.level},
-            content_hash=_hash(problem),
+            content_hash=problem.hash,
         )
 
     def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
@@ -163,10 +163,6 @@ class Code(SingleTurn):
             seconds=problem.limits.cpu_s, megabytes=problem.limits.memory_bytes >> 20, tags=", ".join(languages)
         )
         return f"{problem.statements[self.language]}\n\n{wanted} {ending}"
-
-
-def _hash(problem: CodeProblem) -> str:
-    return content_hash(KIND, problem.name, problem.statements["en"])
 
 
 def _fence(problem: CodeProblem) -> str:

@@ -26,6 +26,7 @@ from fulmen.errors import ConfigError, DataError
 from fulmen.rewards.code import LANGUAGES, Case, Language, Trial
 from fulmen.rewards.judge import Judge, JudgeKind, load_special
 from fulmen.sandbox import Limits
+from fulmen.types import content_hash
 
 Level = Literal["easy", "medium", "hard"]
 
@@ -67,6 +68,11 @@ class CodeProblem:
     solution_language: Language = "python"
     idea: str = ""
     """How it is solved, in a sentence or two."""
+
+    @cached_property
+    def hash(self) -> str:
+        """Of name and statement; decides the split."""
+        return content_hash("code", self.name, self.statements["en"])
 
     @cached_property
     def trial(self) -> Trial:

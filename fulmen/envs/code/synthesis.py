@@ -19,8 +19,8 @@ from fulmen.rewards.code import Case, Trial, Verdict, judge_result, make_input, 
 from fulmen.rewards.judge import Judge, find_fault
 from fulmen.sandbox import ExecResult, Limits, Sandbox, Submission
 
-MUTANT_CPU_S = 1.0
-"""Of one test of a mutant: loops that never end are common among them."""
+HURRIED_CPU_S = 0.5
+"""Of one test of a mutant or of the slow solution: loops that never end are common among them."""
 MAX_MUTANTS = 60
 """Mutants of one reference that are run, evenly spread over its text."""
 DEPTH = 2
@@ -98,7 +98,7 @@ def synthesise(
     slow = answer(sandbox, replace(blueprint, brute=""), large) if large else []
     mutants = make_mutants(blueprint.reference)
     mutants = mutants[:: -(-len(mutants) // MAX_MUTANTS)] if mutants else []
-    hurried = replace(blueprint, limits=replace(blueprint.limits, cpu_s=min(MUTANT_CPU_S, blueprint.limits.cpu_s)))
+    hurried = replace(blueprint, limits=hurry(blueprint.limits))
     with ThreadPoolExecutor(num_threads) as pool:
         kills = list(pool.map(lambda mutant: find_kills(sandbox, mutant.source, hurried, quick), mutants))
         cases = [*quick[: len(inputs)], *slow]
@@ -120,6 +120,11 @@ def synthesise(
         equivalent=tuple(m.change for m, killed in zip(mutants, kills, strict=True) if not killed),
         refused=find_verdicts(sandbox, blueprint, [cases[place] for place in kept]),
     )
+
+
+def hurry(limits: Limits) -> Limits:
+    """Returns the limits of programs that may never end."""
+    return replace(limits, cpu_s=min(HURRIED_CPU_S, limits.cpu_s))
 
 
 def answer(sandbox: Sandbox, blueprint: Blueprint, inputs: Sequence[str]) -> list[Case]:
@@ -248,7 +253,7 @@ def _require_agreement(
     results = sandbox.run_tests(
         submission,
         [make_input(case.given, blueprint.function) for case in cases],
-        limits=blueprint.limits,
+        limits=hurry(blueprint.limits) if may_be_slow else blueprint.limits,
     )
     for case, result in zip(cases, results, strict=True):
         if result.status == "infra":
