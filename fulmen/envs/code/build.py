@@ -114,7 +114,11 @@ def report_lines(names: list[str]) -> Iterator[str]:
         if name not in authored():
             raise ConfigError(f"name: {name!r}; allowed: {', '.join(authored())}")
     for name in names or authored():
-        suite, places = _build_patiently(sandbox, authored()[name])
+        try:
+            suite, places = _build_patiently(sandbox, authored()[name])
+        except DataError as error:
+            yield f"{name}: broken: {error}"
+            continue
         write(authored()[name], suite, places)
         yield (
             f"{name}: {len(places)} of {suite.num_inputs} tests, score {suite.score:.2f} "

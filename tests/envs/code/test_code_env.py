@@ -43,8 +43,8 @@ def check(env: Code, task: Task, reply: str) -> Score:
     for _ in range(4):
         try:
             return env.check(task, reply)
-        except SandboxError as error:
-            assert "overloaded" in str(error)
+        except SandboxError:
+            continue
     return env.check(task, reply)
 
 

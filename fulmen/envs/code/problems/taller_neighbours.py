@@ -9,8 +9,8 @@ from fulmen.rewards.judge import Judge
 def generate(rng: random.Random, size: int) -> list[object]:
     high = rng.choice((3, 10**9))
     heights = [rng.randint(1, high) for _ in range(size)]
-    if rng.random() < 0.3:
-        heights.sort(reverse=rng.random() < 0.3)
+    if rng.random() < 0.3 or size > 1000:
+        heights.sort(reverse=rng.random() < 0.3 and size <= 1000)
     return [heights]
 
 
