@@ -1,7 +1,7 @@
 """Isolated execution of programs that a model wrote; see docs/sandbox.md for what holds and what does not."""
 
+from fulmen.sandbox.backends import BackendReport, open_sandbox, probe
 from fulmen.sandbox.base import ExecResult, Limits, Sandbox, Status, Submission, TestInput
-from fulmen.sandbox.probe import BackendReport, open_sandbox, probe
 
 __all__ = [
     "BackendReport",

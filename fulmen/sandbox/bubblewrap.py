@@ -40,6 +40,8 @@ _NUM_FREE_USERS = 1 << 29
 _SHM_BYTES = 16 << 20
 _ADDRESS_SLACK_BYTES = 256 << 20
 """Address space that a program maps without using it."""
+_SHELL = 'exec 3>&2 2>/dev/null; (exec 2>&3 3>&-; exec "$@"); exit "$?"'
+"""Runs its arguments and ends as they do; what it says of a signal goes nowhere."""
 _next_user = itertools.count(os.getpid() * 1009)
 
 
@@ -80,8 +82,9 @@ class Bubblewrap:
                 words = self._prepare(limits, group=group, files=files, is_service=is_service)
                 words += self._show(dict(zip(files, handles[1:], strict=True)), limits, filter_fd=handles[0])
                 words += ["--json-status-fd", str(status_write)]
-                words += ["--as-pid-1", "--chdir", "/"] if is_service else ["--chdir", f"/{WORK}"]
-                popen = _popen([*words, "--", *argv], stdio=stdio, pass_fds=(*handles, status_write, *pass_fds))
+                words += ["--chdir", "/" if is_service else f"/{WORK}"]
+                words += self._first_process(group, is_service=is_service)
+                popen = _popen([*words, *argv], stdio=stdio, pass_fds=(*handles, status_write, *pass_fds))
             process = Process(
                 popen=popen, pid=popen.pid, pidfd=os.pidfd_open(popen.pid), group=group, status_fd=status_read
             )
@@ -109,6 +112,18 @@ class Bubblewrap:
     @cached_property
     def _options(self) -> str:
         return subprocess.run([self.path, "--help"], capture_output=True, text=True, check=False).stdout
+
+    def _first_process(self, group: Group | None, *, is_service: bool) -> list[str]:
+        """Returns the words that say what is process 1 inside: the service, the launcher's own, or a shell.
+
+        The launcher does not wait for its own process 1, so that the times of what ran below are lost to us. It waits
+        for a shell, which is needed where no control group counts them.
+        """
+        if is_service:
+            return ["--as-pid-1", "--"]
+        if group is not None and group.counts_cpu:
+            return ["--"]
+        return ["--as-pid-1", "--", "/bin/sh", "-c", _SHELL, "sh"]
 
     def address_bytes(self, limits: Limits) -> int:
         """Returns the bound on one process's address space, 0 where a control group bounds memory."""

@@ -60,6 +60,11 @@ class Group:
             self.remove()
             raise
 
+    @property
+    def counts_cpu(self) -> bool:
+        """Whether `cpu_s` can tell."""
+        return self._hierarchy.version == 2 or self._hierarchy.cpu is not None
+
     def entrances(self) -> list[Path]:
         """Returns the files into which a process writes 0 to enter, before it has threads."""
         name = "cgroup.procs" if self._hierarchy.version == 2 else "tasks"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -105,7 +106,7 @@ def _result(process: Process, watched: Watched, limits: Limits) -> ExecResult:
             returncode = 127
         if returncode is None and watched.ending == "exit" and not _num_oom_kills(process):
             return failed("sandbox: the launcher ended before the program was started", stderr=bytes(watched.stderr))
-        if returncode is not None and returncode > 128:
+        if returncode is not None and 0 < returncode - 128 < signal.NSIG:
             returncode = 128 - returncode
     status, info = classify(
         watched.ending,

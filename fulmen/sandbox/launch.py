@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -19,7 +20,7 @@ from typing import Literal, Protocol, runtime_checkable
 from fulmen.errors import SandboxError
 from fulmen.sandbox.base import ExecResult, Limits, Status
 from fulmen.sandbox.cgroup import LAUNCHER_PROCESSES, Group, parent
-from fulmen.sandbox.zygote import max_wait_s, process_usage
+from fulmen.sandbox.zygote import max_wait_s, process_cpu_s
 
 WORK = "tmp/work"
 """Working folder, below the root that programs see."""
@@ -27,6 +28,8 @@ TICK_S = 0.05
 """How often usage is looked at."""
 START_WITHIN_S = 30.0
 """A launcher that takes longer to set up a sandbox has failed."""
+EMPTY_WITHIN_S = 10.0
+"""A sandbox whose processes do not die in so long keeps them in the kernel; they go when it lets them."""
 STARVED_FRAC = 0.5
 """A run that waited for a processor longer than so much of its time on the clock met a busy machine."""
 CPU_SLACK_S = 0.02
@@ -90,16 +93,20 @@ class Process:
         """Returns processor seconds used so far; without a group, those of live processes and reaped children."""
         if self.group is not None and (used := self.group.cpu_s()) is not None:
             return used
-        return sum(process_usage(pid).cpu_s for pid in self.pids())
+        return sum(process_cpu_s(pid) for pid in self.pids())
 
-    def memory_bytes(self) -> int:
-        """Returns resident memory of live processes, shared pages counted once each, and files in memory."""
-        return sum(process_usage(pid).memory_bytes for pid in self.pids())
+    def wait_empty(self) -> None:
+        """Waits, after `kill`, until every process inside is gone; the launcher may end before them."""
+        if self.pidfd >= 0 and not self.by_session:
+            poller = select.poll()
+            poller.register(self.pidfd, select.POLLIN)
+            poller.poll(1000 * EMPTY_WITHIN_S)
 
     def close(self) -> None:
         """Kills, reaps and removes whatever there is; may be called twice."""
         self.kill()
         self.popen.wait()
+        self.wait_empty()
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
@@ -171,9 +178,11 @@ def read_status(process: Process, *, within_s: float = START_WITHIN_S) -> dict[s
     """Returns the launcher's first report, {} if it ended without one."""
     assert process.status_fd is not None, "started without a launcher"
     deadline = time.monotonic() + within_s
+    poller = select.poll()
+    poller.register(process.status_fd, select.POLLIN)
     while b"\n" not in process.status_text:
-        ready, _, _ = select.select([process.status_fd], [], [], max(0.0, deadline - time.monotonic()))
-        part = os.read(process.status_fd, 4096) if ready else b""
+        is_ready = poller.poll(1000 * max(0.0, deadline - time.monotonic()))
+        part = os.read(process.status_fd, 4096) if is_ready else b""
         if not part:
             return {}
         process.status_text += part
@@ -202,6 +211,8 @@ def watch(process: Process, *, stdout: int, stderr: int, limits: Limits) -> Watc
         watched.wall_s = time.monotonic() - started
         if watched.ending == "wall":
             watched.wait_s = max_wait_s(process.pids())
+        if watched.ending != "exit":
+            watched.cpu_s = process.cpu_s()
         process.kill()
         _collect(process, watched, buffers, limits=limits)
     finally:
@@ -271,7 +282,7 @@ def over_limit(process: Process, limits: Limits, *, cpu_before_s: float = 0.0) -
         return "cpu"
     if process.group is None:
         pids = process.pids()
-        if sum(process_usage(pid).memory_bytes for pid in pids) > limits.memory_bytes:
+        if sum(map(_memory_bytes, pids)) > limits.memory_bytes:
             return "memory"
         if len(pids) > limits.num_processes + LAUNCHER_PROCESSES:
             return "processes"
@@ -280,13 +291,12 @@ def over_limit(process: Process, limits: Limits, *, cpu_before_s: float = 0.0) -
 
 def _collect(process: Process, watched: Watched, buffers: dict[int, bytearray], *, limits: Limits) -> None:
     """Reaps the launcher, adds what is left in the pipes and the usage, and cuts the output to its limit."""
-    used = process.group.cpu_s() if process.group is not None else None
     _, status, usage = os.wait4(process.popen.pid, 0)
     process.popen.returncode = os.waitstatus_to_exitcode(status)
-    # All processes inside are dead by now, so their count is final.
-    if used is not None and process.group is not None:
-        used = process.group.cpu_s()
-    watched.cpu_s = usage.ru_utime + usage.ru_stime if used is None else used
+    process.wait_empty()
+    used = process.group.cpu_s() if process.group is not None else None
+    # The launcher's own count lacks those whom it did not wait for.
+    watched.cpu_s = max(watched.cpu_s, usage.ru_utime + usage.ru_stime) if used is None else used
     for handle, buffer in buffers.items():
         os.set_blocking(handle, False)
         while len(buffer) <= limits.output_bytes:
@@ -300,6 +310,16 @@ def _collect(process: Process, watched: Watched, buffers: dict[int, bytearray], 
         if len(buffer) > limits.output_bytes:
             watched.ending = "output" if watched.ending == "exit" else watched.ending
             del buffer[limits.output_bytes :]
+
+
+def _memory_bytes(pid: int) -> int:
+    """Returns the memory of a process, pages that it shares divided among the sharers; 0 if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) << 10 if found else 0
 
 
 def _tree(pid: int) -> Iterator[int]:

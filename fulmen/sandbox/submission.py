@@ -77,6 +77,17 @@ class _Answer:
     stderr: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """Where clock and counters stood when something was asked of the zygote."""
+
+    at_s: float
+    cpu_s: float
+    """Of all processes inside."""
+    wait_s: float
+    """How long the zygote itself had waited for a processor."""
+
+
 class _Session:
     """One sandbox with a zygote in it. After `is_spent` it can run nothing more."""
 
@@ -86,10 +97,12 @@ class _Session:
         """Starts the sandbox and has the submission compiled; failures are kept for `run` to tell."""
         self._launcher = launcher
         self._limits = limits
+        self._inside = replace(limits, memory_bytes=limits.memory_bytes + _SERVICE_MEMORY_BYTES)
         self._is_function = bool(submission.function)
         self._process: Process | None = None
         self._diagnosis = -1
         self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(GRACE_S)
         self._failure: ExecResult | None = None
         self._num_oom_kills = 0
         self.is_spent = False
@@ -110,14 +123,14 @@ class _Session:
             return self._failure
         assert self._process is not None, "a session without failure has a process"
         nonce = secrets.token_bytes(zygote.NONCE_BYTES)
-        started, cpu_before_s = time.monotonic(), self._process.cpu_s()
+        begun = self._begin()
         try:
             zygote.send_frame(self._channel, {"arguments": test.arguments}, test.stdin)
             self._channel.sendall(nonce)
-            answer = self._await_answer(nonce, started=started, cpu_before_s=cpu_before_s)
+            answer = self._await_answer(nonce, begun)
         except (_BrokenError, EOFError, OSError) as error:
             self.is_spent = True
-            return self._silence(_reason(error), wall_s=time.monotonic() - started, cpu_before_s=cpu_before_s)
+            return self._silence(error, begun)
         self.is_spent = not answer.header["is_clean"]
         return self._result(answer)
 
@@ -137,14 +150,13 @@ class _Session:
         if program:
             files[zygote.PROGRAM] = program
         words = [str(self._launcher.python), "-s", "-S", "-B", "run/zygote.py", str(theirs.fileno()), "tmp"]
-        limits = replace(self._limits, memory_bytes=self._limits.memory_bytes + _SERVICE_MEMORY_BYTES)
         self._diagnosis, their_end = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
         try:
             self._process = self._launcher.start(
                 words,
                 files=files,
-                limits=limits,
+                limits=self._inside,
                 stdio=(null, their_end, their_end),
                 pass_fds=(theirs.fileno(),),
                 is_service=True,
@@ -154,10 +166,10 @@ class _Session:
             os.close(their_end)
         theirs.close()
         try:
-            self._wait_readable(time.monotonic() + COMPILE_WITHIN_S)
+            self._wait_readable(self._begin(), within_s=COMPILE_WITHIN_S)
             zygote.read_frame(self._channel)
         except (_BrokenError, EOFError, OSError) as error:
-            raise SandboxError(f"sandbox: no zygote ({_reason(error)}): {self._last_words()!r}") from None
+            raise SandboxError(f"sandbox: no zygote ({str(error) or 'it ended'}): {self._last_words()!r}") from None
 
     def _load(self, submission: Submission) -> None:
         """Sends the submission; what happens from here on is its own doing."""
@@ -169,54 +181,64 @@ class _Session:
             "limits": limits,
             "preload": PRELOADED,
         }
-        started = time.monotonic()
+        begun = self._begin()
         try:
             zygote.send_frame(self._channel, header, source)
-            self._wait_readable(started + COMPILE_WITHIN_S)
+            self._wait_readable(begun, within_s=COMPILE_WITHIN_S)
             answer, _ = zygote.read_frame(self._channel)
         except (_BrokenError, EOFError, OSError) as error:
-            wall_s = time.monotonic() - started
-            self._fail(self._silence(f"while it was compiled: {_reason(error)}", wall_s=wall_s, cpu_before_s=0.0))
+            self._fail(self._silence(error, begun))
             return
         if answer["error"]:
-            wall_s = time.monotonic() - started
+            wall_s = time.monotonic() - begun.at_s
             self._fail(does_not_compile(answer["error"].encode("utf-8", "replace"), wall_s=wall_s))
 
     def _fail(self, result: ExecResult) -> None:
         self._failure = result
 
-    def _await_answer(self, nonce: bytes, *, started: float, cpu_before_s: float) -> _Answer:
+    def _begin(self) -> _Begun:
+        assert self._process is not None, "nobody to begin with"
+        wait_s = zygote.max_wait_s([self._process.pid])
+        return _Begun(at_s=time.monotonic(), cpu_s=self._process.cpu_s(), wait_s=wait_s)
+
+    def _await_answer(self, nonce: bytes, begun: _Begun) -> _Answer:
         """Returns the zygote's answer; raises `_BrokenError` if there is none in time, or one without the nonce."""
-        self._wait_readable(started + self._limits.wall_s + GRACE_S, cpu_before_s=cpu_before_s)
+        self._wait_readable(begun, within_s=self._limits.wall_s + GRACE_S)
         if not secrets.compare_digest(zygote.read_exactly(self._channel, len(nonce)), nonce):
             raise _BrokenError("an answer without the nonce")
         header, (stdout, stderr) = zygote.read_frame(self._channel)
         return _Answer(header=header, stdout=stdout, stderr=stderr)
 
-    def _wait_readable(self, deadline: float, *, cpu_before_s: float = 0.0) -> None:
-        """Waits for the zygote, and kills the sandbox where its processes together pass a limit by far."""
+    def _wait_readable(self, begun: _Begun, *, within_s: float) -> None:
+        """Waits for the zygote; raises `_BrokenError` where the processes inside pass a limit by far."""
         assert self._process is not None, "waiting for nobody"
         # The zygote watches too, and more closely: it goes first.
-        limits = replace(self._limits, cpu_s=self._limits.cpu_s + 1.0)
-        while not select.select([self._channel], [], [], TICK_S)[0]:
-            if (over := over_limit(self._process, limits, cpu_before_s=cpu_before_s)) is not None:
-                self._process.kill()
+        limits = replace(self._inside, cpu_s=self._limits.cpu_s + 1.0)
+        poller = select.poll()
+        poller.register(self._channel, select.POLLIN)
+        while not poller.poll(1000 * TICK_S):
+            if (over := over_limit(self._process, limits, cpu_before_s=begun.cpu_s)) is not None:
                 raise _BrokenError(over)
-            if time.monotonic() > deadline:
-                self._process.kill()
+            if time.monotonic() > begun.at_s + within_s:
                 raise _BrokenError("wall")
 
-    def _silence(self, why: str, *, wall_s: float, cpu_before_s: float) -> ExecResult:
-        """Returns the result of a test during which the zygote went silent: never a success, never `infra`."""
+    def _silence(self, error: Exception, begun: _Begun) -> ExecResult:
+        """Returns the result of a test during which the zygote went silent: never a success.
+
+        It is `infra` only if the zygote itself waited for a processor most of the time.
+        """
         assert self._process is not None, "nobody to be silent"
-        cpu_s = max(0.0, self._process.cpu_s() - cpu_before_s)
+        why = str(error) or "it ended"
+        wall_s = time.monotonic() - begun.at_s
+        wait_s = zygote.max_wait_s([self._process.pid]) - begun.wait_s
+        cpu_s = max(0.0, self._process.cpu_s() - begun.cpu_s)
         self._process.kill()
         status, info = classify(
             why,
             returncode=None,
             cpu_s=cpu_s,
             wall_s=wall_s,
-            wait_s=0.0,
+            wait_s=wait_s,
             is_oom=self._has_new_oom(),
             limits=self._limits,
         )
@@ -231,14 +253,14 @@ class _Session:
         )
 
     def _result(self, answer: _Answer) -> ExecResult:
-        header = answer.header
+        header, is_oom = answer.header, self._has_new_oom()
         status, info = classify(
             header["ending"],
             returncode=header["returncode"],
             cpu_s=header["cpu_s"],
             wall_s=header["wall_s"],
             wait_s=header["wait_s"],
-            is_oom=header["returncode"] != 0 and self._has_new_oom(),
+            is_oom=is_oom,
             limits=self._limits,
         )
         if self._is_function and status == "ok" and not answer.stdout:
@@ -267,8 +289,3 @@ class _Session:
             return os.read(self._diagnosis, 1 << 12)
         except BlockingIOError:
             return b""
-
-
-def _reason(error: Exception) -> str:
-    """Returns what an error says; one that says nothing means that the other side is gone."""
-    return str(error) or "it ended"

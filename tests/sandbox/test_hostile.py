@@ -1,19 +1,27 @@
 """Every kind of hostile program, once; and many of them, after which nothing is left."""
 
+import contextlib
 import os
+import re
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fulmen.sandbox import ExecResult, Limits, Sandbox
+from fulmen.sandbox.cgroup import find_hierarchy, sweep
 from tests.sandbox.hostile import CANARY, CONTAINED, HOSTILE, PRELUDE, Hostile
 
 LIMITS = Limits(cpu_s=1.0, wall_s=8.0, memory_bytes=96 << 20)
-SLEEPER = Limits(cpu_s=1.0, wall_s=0.7, memory_bytes=96 << 20)
+SLEEPER = replace(LIMITS, wall_s=0.7)
+BUSY = replace(LIMITS, cpu_s=0.4)
 NUM_RUNS = 1000
 
 
@@ -23,7 +31,7 @@ def _canary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _attack(sandbox: Sandbox, hostile: Hostile) -> ExecResult:
-    limits = SLEEPER if hostile.ends == ("timeout_wall",) else LIMITS
+    limits = {("timeout_wall",): SLEEPER, ("timeout_cpu",): BUSY}.get(hostile.ends, LIMITS)
     return sandbox.run(["python3", "-I", "-S", "-c", PRELUDE + hostile.source], limits=limits)
 
 
@@ -93,21 +101,56 @@ def test_nothing_is_left_after_many(sandbox: Sandbox) -> None:
 
 def _remains() -> dict[str, object]:
     """Returns what a run could leave behind."""
-    groups = [path for path in Path("/sys/fs/cgroup").rglob(f"fulmen-*-{os.getpid()}-*") if path.is_dir()]
-    ours = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _is_strange(pid)]
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {
-        "control groups": sorted(map(str, groups)),
-        "processes": ours,
-        "children": children,
+        "control groups": _groups_of(os.getpid()),
+        "processes": _processes_of(os.getpid()),
+        "children": Path(f"/proc/self/task/{os.getpid()}/children").read_text().split(),
         "mounts": Path("/proc/self/mounts").read_text(),
         "descriptors": len(os.listdir("/proc/self/fd")),
     }
 
 
-def _is_strange(pid: str) -> bool:
-    """Returns whether a process runs as one of the users that sandboxes make up."""
-    try:
-        return Path("/proc", pid).stat().st_uid >= 1 << 30
-    except OSError:
-        return False
+def _groups_of(owner: int) -> list[Path]:
+    """Returns the control groups that a process made."""
+    found = Path("/sys/fs/cgroup").rglob(f"fulmen-*-{owner}-*")
+    return sorted(path for path in found if path.is_dir())
+
+
+def _processes_of(owner: int) -> list[str]:
+    """Returns the processes in control groups that a process made, be they removed or not."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cgroup"):
+        with contextlib.suppress(OSError):
+            if re.search(rf"/fulmen-\d+-{owner}-", file.read_text()):
+                found.append(file.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("call", ["run(['sleep', '60'])", "run_tests(SLEEPER, [TestInput()])"])
+def test_dies_with_its_owner(call: str) -> None:
+    """A process that is killed takes its sandboxes along; what is left of them is swept up by the next."""
+    if (hierarchy := find_hierarchy()) is None:
+        pytest.skip("needs control groups to find what is left")
+    program = (
+        "from fulmen.sandbox import Submission, TestInput, open_sandbox\n"
+        "SLEEPER = Submission(language='python', source='import time; time.sleep(60)')\n"
+        f"sandbox = open_sandbox(); print(flush=True); sandbox.{call}\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path.cwd())
+    assert owner.stdout is not None
+    owner.stdout.readline()
+    _wait_until(lambda: len(_processes_of(owner.pid)) >= 3)
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    _wait_until(lambda: not _processes_of(owner.pid))
+    assert _groups_of(owner.pid)
+    sweep(hierarchy)
+    assert not _groups_of(owner.pid)
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
