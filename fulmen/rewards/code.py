@@ -189,7 +189,7 @@ def judge_result(result: ExecResult, case: Case, judge: Judge) -> tuple[Verdict,
     verdict = _VERDICTS[result.status]
     if verdict == "runtime_error" and result.info == _NO_COMPILE:
         verdict = "compile_error"
-    said = _last_line(result.stderr) if verdict in ("runtime_error", "compile_error") else ""
+    said = last_line(result.stderr) if verdict in ("runtime_error", "compile_error") else ""
     return verdict, said or result.info or result.status
 
 
@@ -220,6 +220,7 @@ def score_reply(
     return score_outcome(run_trial(sandbox, submission, trial, stop_early=credit == "all"), credit)
 
 
-def _last_line(stderr: bytes) -> str:
+def last_line(stderr: bytes) -> str:
+    """Returns what a program said last."""
     lines = stderr.decode("utf-8", "replace").strip().split("\n")
     return lines[-1][:200]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from fulmen.envs.code.mutants import make_mutants
 from fulmen.errors import DataError, SandboxError
-from fulmen.rewards.code import Case, Trial, Verdict, judge_result, make_input, run_trial
+from fulmen.rewards.code import Case, Trial, Verdict, judge_result, last_line, make_input, run_trial
 from fulmen.rewards.judge import Judge, find_fault
 from fulmen.sandbox import ExecResult, Limits, Sandbox, Submission
 
@@ -141,7 +141,7 @@ def answer(sandbox: Sandbox, blueprint: Blueprint, inputs: Sequence[str]) -> lis
         if result.status == "infra":
             raise SandboxError(f"reference: {result.info}")
         if result.status != "ok":
-            said = result.stderr[-200:].decode("utf-8", "replace")
+            said = last_line(result.stderr)
             raise DataError(f"reference: {result.status} on {given[:60]!r} ({said}); allowed: a right program")
         cases.append(Case(given=given, expected=result.stdout.decode("utf-8")))
         if fault := find_fault(blueprint.judge, result.stdout, given=given, expected=cases[-1].expected):
@@ -262,7 +262,7 @@ def _require_agreement(
             slow_at += 1
             continue
         if result.status != "ok":
-            said = result.stderr[-200:].decode("utf-8", "replace")
+            said = last_line(result.stderr)
             raise DataError(f"{name}: {result.status} on {case.given[:60]!r} ({said}); allowed: a right program")
         if fault := find_fault(blueprint.judge, result.stdout, given=case.given, expected=case.expected):
             raise DataError(f"{name}: {fault}, on {case.given[:60]!r}; allowed: what the reference says")

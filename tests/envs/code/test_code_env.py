@@ -66,14 +66,14 @@ def test_each_lap_has_every_problem_once_in_an_order_of_its_own() -> None:
     env = Code()
     laps = []
     for split in SPLITS:
-        first = [env.task(split, seed=3, index=index) for index in range(200)]
+        first = [env.task(split, seed=3, index=index) for index in range(120)]
         num = len({task.content_hash for task in first})
         names = [str(task.meta["problem"]) for task in first]
         laps.append(set(names[:num]))
         assert len(laps[-1]) == num
         assert sorted(names[:num]) == sorted(names[num : 2 * num])
         assert names[:num] != names[num : 2 * num]
-        assert [env.task(split, seed=3, index=index) for index in (7, 0, 150)] == [first[7], first[0], first[150]]
+        assert [env.task(split, seed=3, index=index) for index in (7, 0, 110)] == [first[7], first[0], first[110]]
     assert not laps[0] & laps[1]
     assert laps[0] | laps[1] == set(authored())
     assert len(laps[1]) >= 3
@@ -236,8 +236,8 @@ def test_credit_for_a_fraction(sandbox: Sandbox, quick: Code) -> None:
 
 def test_many_are_judged_at_once_and_none_is_mixed_up(sandbox: Sandbox, quick: Code) -> None:
     task = quick.task("train", seed=0, index=0)
-    sleeper = fence("import time\ntime.sleep(0.25)\nprint(1)")
-    replies = [task.gold if i % 3 else sleeper for i in range(6)]
+    slow = "import time\ntime.sleep(0.2)\n"
+    replies = [fence(slow + (authored()["tide_marks"].solution if i % 2 else "print(3)")) for i in range(4)]
 
     async def judge() -> list[Score]:
         return await asyncio.gather(*(quick.score(task, episode(reply)) for reply in replies))
@@ -245,7 +245,7 @@ def test_many_are_judged_at_once_and_none_is_mixed_up(sandbox: Sandbox, quick: C
     began = time.monotonic()
     scores = asyncio.run(judge())
     elapsed = time.monotonic() - began
-    assert [score.value for score in scores] == [1.0 if i % 3 else 0.0 for i in range(6)]
+    assert [score.value for score in scores] == [0.0, 1.0, 0.0, 1.0]
     began = time.monotonic()
     for reply in replies:
         quick.check(task, reply)

@@ -8,7 +8,7 @@ from fulmen.rewards.judge import Judge
 
 def generate(rng: random.Random, size: int) -> list[object]:
     steps = rng.sample(range(1, 12), rng.randint(1, 5))
-    return [[rng.randint(0, size) for _ in range(rng.choice((1, 2, 3, 3 if size < 10 else 100)))], sorted(steps)]
+    return [[rng.randint(0, size) for _ in range(rng.choice((1, 2, 3, 3 if size < 100 else 100)))], sorted(steps)]
 
 
 def validate(given: Given) -> None:
