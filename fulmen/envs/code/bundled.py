@@ -21,7 +21,22 @@ from fulmen.sandbox import Limits
 from fulmen.types import content_hash
 
 SUITES = Path(__file__).parent / "suites"
-HEADINGS = {"en": ("Input", "Output", "Arguments", "Result"), "zh": ("输入", "输出", "参数", "返回值")}
+HEADINGS = {
+    "en": {
+        "given": "Input: ",
+        "wanted": "Output: ",
+        "arguments": "Arguments: ",
+        "result": "Result: ",
+        "example": "Example input:\n{given}\n\nExample output:\n{wanted}",
+    },
+    "zh": {
+        "given": "输入：",
+        "wanted": "输出：",
+        "arguments": "参数：",
+        "result": "返回值：",
+        "example": "输入示例：\n{given}\n\n输出示例：\n{wanted}",
+    },
+}
 Place = Mapping[str, Any]
 """Where an input is: {"sample": i}, {"edge": i} or {"size": n, "seed": s}."""
 
@@ -60,14 +75,15 @@ def serve(problem: Problem) -> CodeProblem:
 
 def state(problem: Problem, text: Text, language: str) -> str:
     """Returns a problem as the model reads it."""
-    given, wanted = HEADINGS[language][2:] if problem.function else HEADINGS[language][:2]
-    parts = [text.task, f"{given}: {text.given}", f"{wanted}: {text.wanted}"]
+    heading = HEADINGS[language]
+    given, wanted = ("arguments", "result") if problem.function else ("given", "wanted")
+    parts = [text.task, heading[given] + text.given, heading[wanted] + text.wanted]
     for sample_in, sample_out in problem.samples:
         if problem.function:
             arguments = ", ".join(map(repr, sample_in))
             parts.append(f">>> {problem.function}({arguments})\n{sample_out!r}")
         else:
-            parts.append(f"{given}:\n{str(sample_in).rstrip()}\n{wanted}:\n{str(sample_out).rstrip()}")
+            parts.append(heading["example"].format(given=str(sample_in).rstrip(), wanted=str(sample_out).rstrip()))
     return "\n\n".join(parts)
 
 

@@ -162,7 +162,7 @@ class Code(SingleTurn):
         ending = ENDING[self.language].format(
             seconds=problem.limits.cpu_s, megabytes=problem.limits.memory_bytes >> 20, tags=", ".join(languages)
         )
-        return f"{problem.statements[self.language]}\n\n{wanted} {ending}"
+        return f"{problem.statements[self.language]}\n\n{wanted}\n\n{ending}"
 
 
 def _fence(problem: CodeProblem) -> str:
