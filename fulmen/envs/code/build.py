@@ -7,11 +7,13 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fulmen.envs.code.authoring import Problem
 from fulmen.envs.code.bundled import SUITES, Place, authored, find_input, limits_of
-from fulmen.envs.code.synthesis import Blueprint, Suite, synthesise
+from fulmen.envs.code.synthesis import Blueprint, Suite, answer, synthesise
 from fulmen.errors import ConfigError, DataError, SandboxError
+from fulmen.rewards.judge import find_fault
 from fulmen.sandbox import Sandbox, Submission, open_sandbox
 from fulmen.types import content_hash, stable_seed
 
@@ -49,6 +51,7 @@ def build(sandbox: Sandbox, problem: Problem) -> tuple[Suite, list[Place]]:
     Raises:
         DataError: the problem is broken: an input its validator refuses, a wrong sample, solutions that disagree.
     """
+    check_samples(sandbox, problem)
     places = candidates(problem)
     inputs = {kind: [find_input(problem, place) for place in group] for kind, group in places.items()}
     for kind, group in inputs.items():
@@ -57,19 +60,9 @@ def build(sandbox: Sandbox, problem: Problem) -> tuple[Suite, list[Place]]:
                 problem.check_input(given)
             except DataError as error:
                 raise DataError(f"{problem.name}, {place}: {error}") from None
-    cpp = (Submission(language="cpp", source=problem.cpp),) if problem.cpp else ()
-    blueprint = Blueprint(
-        reference=problem.solution,
-        others=cpp,
-        brute=problem.brute,
-        wrong=problem.wrong,
-        function=problem.function,
-        judge=problem.judge,
-        limits=limits_of(problem),
-    )
     suite = synthesise(
         sandbox,
-        blueprint,
+        blueprint_of(problem),
         [*inputs["always"], *inputs["inputs"]],
         large=inputs["large"],
         fresh=inputs["fresh"],
@@ -77,6 +70,29 @@ def build(sandbox: Sandbox, problem: Problem) -> tuple[Suite, list[Place]]:
     )
     order = [*places["always"], *places["inputs"], *places["large"]]
     return suite, [order[kept] for kept in suite.kept]
+
+
+def check_samples(sandbox: Sandbox, problem: Problem) -> None:
+    """Accepts samples that say what the reference says. Raises: DataError, SandboxError."""
+    inputs = [problem.dump_input(given) for given, _ in problem.samples]
+    cases = answer(sandbox, replace(blueprint_of(problem), others=()), inputs)
+    for place, (case, (_, wanted)) in enumerate(zip(cases, problem.samples, strict=True)):
+        shown = problem.dump_output(wanted).encode()
+        if fault := find_fault(problem.judge, shown, given=case.given, expected=case.expected):
+            raise DataError(f"{problem.name}, sample {place}: {fault}; allowed: what the reference says")
+
+
+def blueprint_of(problem: Problem) -> Blueprint:
+    """Returns what the tests of a problem are made of."""
+    return Blueprint(
+        reference=problem.solution,
+        others=(Submission(language="cpp", source=problem.cpp),) if problem.cpp else (),
+        brute=problem.brute,
+        wrong=problem.wrong,
+        function=problem.function,
+        judge=problem.judge,
+        limits=limits_of(problem),
+    )
 
 
 def write(problem: Problem, suite: Suite, places: list[Place]) -> None:

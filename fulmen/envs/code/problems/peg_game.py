@@ -28,7 +28,7 @@ PROBLEM = Problem(
         given="`heaps`: 1 to 100 integers from 0 to 3000. `allowed`: 1 to 10 different integers from 1 to 50, rising.",
         wanted="The number of winning first moves; 0 if the second player wins.",
     ),
-    samples=(([[3], [1, 2]], 0), ([[4, 1], [1, 3]], 1), ([[5], [1, 2]], 1)),
+    samples=(([[3], [1, 2]], 0), ([[4, 1], [1, 3]], 3), ([[5], [1, 2]], 1)),
     generate=generate,
     validate=validate,
     small=4,
