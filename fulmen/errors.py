@@ -31,7 +31,3 @@ class CheckpointError(FulmenError):
 
 class RunError(FulmenError):
     """A run folder that cannot be created, continued or read."""
-
-
-class SandboxError(FulmenError):
-    """No way to run foreign programs safely on this machine; the message says what was tried and what to install."""

@@ -20,6 +20,7 @@ OTHERS: dict[str, tuple[str, str]] = {
     "mini_countdown": ("fulmen.envs.mini.countdown", "Countdown"),
     "mini_sudoku": ("fulmen.envs.mini.sudoku", "Sudoku"),
     "mini_brackets": ("fulmen.envs.mini.brackets", "Brackets"),
+    "code": ("fulmen.envs.code", "Code"),
 }
 """Name to module and class."""
 ADAPTERS: dict[str, tuple[str, str]] = {

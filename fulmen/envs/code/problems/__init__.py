@@ -1,0 +1,1 @@
+"""Original problems, one module each; `authoring.Problem` says what is in one."""
