@@ -25,6 +25,10 @@ class JudgeError(FulmenError):
     """A judging model that could not be asked or understood. Says nothing of the reply."""
 
 
+class SandboxError(FulmenError):
+    """No isolation here, or it broke: says nothing of the program; names what was tried and what to install."""
+
+
 class CheckpointError(FulmenError):
     """A checkpoint that is missing, incomplete, corrupted, or belongs to another configuration."""
 
