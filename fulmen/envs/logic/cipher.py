@@ -127,7 +127,8 @@ class Ciphers(PuzzleEnv):
         groups = [group for group in _SEPARATORS.split(text.upper().strip("'\"` ")) if group]
         is_code = right[0].isdigit()
         allowed = "0123456789" if is_code else LETTERS
-        if not set("".join(groups)) <= set(allowed):
+        # The capital of the German sharp s would be two letters.
+        if not text.isascii() or not set("".join(groups)) <= set(allowed):
             raise DataError(f"answer: {text[:40]!r}; allowed: {'groups of digits' if is_code else 'letters'}")
         has_groups = is_code and ciphers[-1]["kind"] not in FIXED_WIDTH
         found, wanted = (groups, right.split()) if has_groups else (list("".join(groups)), list(right.replace(" ", "")))

@@ -173,6 +173,7 @@ def test_forms() -> None:
         == [1] * 8
     )
     assert trials.values(env, task, "ABCD", "AB", "CBA", "ABC is it", "XYZ", "Ä", "123", "A-B-C", "ABC ABC") == [0] * 9
+    assert trials.values(env, task_of({"kind": "atbash"}, "TOZHH"), "glass", "glaß") == [1, 0]
     task = task_of({"kind": "polybius", "columns": 5}, "AF")
     assert (
         trials.values(env, task, "11 21", "1121", "11, 21", "11/21", "21 11", "11 2", "AF", "11 21 11")
