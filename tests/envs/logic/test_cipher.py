@@ -9,6 +9,7 @@ import pytest
 
 from fulmen.envs.logic.cipher import Ciphers
 from fulmen.envs.solve.ciphers import CODES, KINDS, MORSE, SENTENCES, Cipher, decrypt, describe, draw_cipher, encrypt
+from fulmen.errors import ConfigError
 from fulmen.types import Task
 from tests.envs.logic import trials
 
@@ -214,3 +215,6 @@ def test_attacks() -> None:
 def test_settings() -> None:
     bad = {"num_kinds": (2, 15), "num_stages": (0, 5), "min_letters": (2, 13), "max_letters": (2, 61)}
     trials.settings_are_bounded(Ciphers, **bad, decrypt_percent=(-1, 101))
+    with pytest.raises(ConfigError, match="num_stages: 4; allowed: an integer from 1 to 3"):
+        Ciphers(num_kinds=3, num_stages=4)
+    assert len(Ciphers(num_kinds=3, num_stages=3).task("train", seed=0, index=0).meta["ciphers"]) == 3
