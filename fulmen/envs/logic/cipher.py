@@ -56,7 +56,7 @@ class Ciphers(PuzzleEnv):
     num_kinds: int = 10
     """How many kinds of ciphers may occur, from the plainest on, 3 to 14."""
     num_stages: int = 1
-    """Ciphers applied one after another, 1 to 4."""
+    """Ciphers applied one after another, 1 to 4, and no more than there are kinds that make letters."""
     min_letters: int = 6
     """Letters of the shortest plain text, 3 or more."""
     max_letters: int = 12
@@ -89,7 +89,8 @@ class Ciphers(PuzzleEnv):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_between("num_kinds", self.num_kinds, low=3, high=len(KINDS))
-        require_between("num_stages", self.num_stages, low=1, high=4)
+        num_plain = sum(kind not in CODES for kind in KINDS[: self.num_kinds])
+        require_between("num_stages", self.num_stages, low=1, high=min(4, num_plain))
         require_between("min_letters", self.min_letters, low=3, high=60)
         require_between("max_letters", self.max_letters, low=3, high=60)
         require_between("decrypt_percent", self.decrypt_percent, low=0, high=100)
@@ -127,7 +128,8 @@ class Ciphers(PuzzleEnv):
         groups = [group for group in _SEPARATORS.split(text.upper().strip("'\"` ")) if group]
         is_code = right[0].isdigit()
         allowed = "0123456789" if is_code else LETTERS
-        if not set("".join(groups)) <= set(allowed):
+        # The capital of the German sharp s would be two letters.
+        if not text.isascii() or not set("".join(groups)) <= set(allowed):
             raise DataError(f"answer: {text[:40]!r}; allowed: {'groups of digits' if is_code else 'letters'}")
         has_groups = is_code and ciphers[-1]["kind"] not in FIXED_WIDTH
         found, wanted = (groups, right.split()) if has_groups else (list("".join(groups)), list(right.replace(" ", "")))
@@ -160,7 +162,7 @@ class Ciphers(PuzzleEnv):
         allowed = KINDS[: self.num_kinds]
         last = rng.choice(allowed)
         others = [kind for kind in allowed if kind not in CODES and kind != last]
-        kinds = [*rng.sample(others, min(self.num_stages - 1, len(others))), last]
+        kinds = [*rng.sample(others, self.num_stages - 1), last]
         return [draw_cipher(rng, kind) for kind in kinds]
 
     def _plain(self, rng: random.Random) -> str:

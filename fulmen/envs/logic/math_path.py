@@ -160,7 +160,7 @@ class MathPath(PuzzleEnv):
                 divisors = [d for d in range(1, 10**self.max_digits) if operator == "%" or product % d == 0]
                 number = rng.choice(divisors)
             if operator == "*" and product * number > MAX_PRODUCT:
-                operator = "%" if "%" in self.operators and number else self.operators[0]
+                number = 1
             text += f"{operator}{number}"
             product = {"*": product * number, "/": product // (number or 1), "%": product % (number or 1)}.get(
                 operator, number

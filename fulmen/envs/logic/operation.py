@@ -163,10 +163,8 @@ class Operation(PuzzleEnv):
         chain: list[Any] = []
         left = num_operands
         while left:
-            size = 1
-            if left >= 2 and left < num_operands + bool(chain) and rng.randrange(100) < self.parentheses_percent:
-                size = rng.randint(2, min(left, 4))
-            size = 1 if size == num_operands else size
+            is_nested = bool(chain) and left >= 2 and rng.randrange(100) < self.parentheses_percent
+            size = rng.randint(2, min(left, 4)) if is_nested else 1
             chain += [str(rng.randrange(self.num_symbols))] if chain else []
             chain.append(rng.randint(1, 12) if size == 1 else self._chain(rng, size))
             left -= size

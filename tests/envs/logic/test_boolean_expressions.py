@@ -4,7 +4,10 @@ import itertools
 import random
 import re
 
+import pytest
+
 from fulmen.envs.logic.boolean_expressions import CONNECTIVES, LABELS, BooleanExpressions, evaluate_tree
+from fulmen.envs.puzzle import Language
 from fulmen.types import Task
 from tests.envs.logic import trials
 
@@ -109,8 +112,12 @@ def test_worked_reductions_are_true() -> None:
             assert texts[-1] == str(label in task.meta["right"])
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_gold(language: Language) -> None:
+    trials.gold_scores_one_everywhere(BooleanExpressions, languages=(language,))
+
+
 def test_common() -> None:
-    trials.gold_scores_one_everywhere(BooleanExpressions)
     trials.forms_hold(BooleanExpressions)
     trials.wrappers_change_nothing(BooleanExpressions)
     trials.streams_are_rich(BooleanExpressions)

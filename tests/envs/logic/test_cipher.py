@@ -9,6 +9,7 @@ import pytest
 
 from fulmen.envs.logic.cipher import Ciphers
 from fulmen.envs.solve.ciphers import CODES, KINDS, MORSE, SENTENCES, Cipher, decrypt, describe, draw_cipher, encrypt
+from fulmen.errors import ConfigError
 from fulmen.types import Task
 from tests.envs.logic import trials
 
@@ -173,6 +174,7 @@ def test_forms() -> None:
         == [1] * 8
     )
     assert trials.values(env, task, "ABCD", "AB", "CBA", "ABC is it", "XYZ", "Ä", "123", "A-B-C", "ABC ABC") == [0] * 9
+    assert trials.values(env, task_of({"kind": "atbash"}, "TOZHH"), "glass", "glaß") == [1, 0]
     task = task_of({"kind": "polybius", "columns": 5}, "AF")
     assert (
         trials.values(env, task, "11 21", "1121", "11, 21", "11/21", "21 11", "11 2", "AF", "11 21 11")
@@ -213,3 +215,6 @@ def test_attacks() -> None:
 def test_settings() -> None:
     bad = {"num_kinds": (2, 15), "num_stages": (0, 5), "min_letters": (2, 13), "max_letters": (2, 61)}
     trials.settings_are_bounded(Ciphers, **bad, decrypt_percent=(-1, 101))
+    with pytest.raises(ConfigError, match="num_stages: 4; allowed: an integer from 1 to 3"):
+        Ciphers(num_kinds=3, num_stages=4)
+    assert len(Ciphers(num_kinds=3, num_stages=3).task("train", seed=0, index=0).meta["ciphers"]) == 3

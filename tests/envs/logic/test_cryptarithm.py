@@ -8,6 +8,7 @@ import re
 import pytest
 
 from fulmen.envs.logic.cryptarithm import Cryptarithm
+from fulmen.envs.puzzle import Language
 from fulmen.errors import ConfigError
 from fulmen.types import Task
 from tests.envs.logic import trials
@@ -127,8 +128,12 @@ def test_worked_columns_are_true() -> None:
     assert Cryptarithm().solve_aloud(task_of("AB * CDE = FGHJ"), random.Random(0)) == ""
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_gold(language: Language) -> None:
+    trials.gold_scores_one_everywhere(Cryptarithm, is_worked=False, languages=(language,))
+
+
 def test_common() -> None:
-    trials.gold_scores_one_everywhere(Cryptarithm, is_worked=False)
     trials.forms_hold(Cryptarithm)
     trials.wrappers_change_nothing(Cryptarithm)
     trials.streams_are_rich(Cryptarithm)

@@ -100,6 +100,17 @@ def test_puzzles_keep_their_settings_and_changed_digits_are_judged_by_the_rules(
                     assert (env.check(task, left).value == 1.0) == right
 
 
+def test_every_choice_of_operators_makes_true_equations() -> None:
+    for size in range(1, 6):
+        for operators in map("".join, itertools.permutations("/*%-+", size)):
+            env = MathPath(num_numbers=6, max_digits=3, operators=operators)
+            with trials.unchecked_types():
+                puzzle = env.draw(random.Random(operators))
+            left, value = puzzle.gold.split("=")
+            assert holds(left, int(value)), puzzle.gold
+            assert set(re.sub("[0-9]", "", left)) <= set(operators)
+
+
 def test_worked_searches_are_mostly_there_and_true() -> None:
     for level, least in ((1, 38), (2, 20)):
         env = MathPath.at_level(level)

@@ -88,15 +88,17 @@ def values(env: PuzzleEnv, task: Task, *texts: str) -> list[float | None]:
     return [env.check(task, text).value for text in texts]
 
 
-def gold_scores_one_everywhere(kind: type[PuzzleEnv], *, num: int = NUM_GOLD, is_worked: bool = True) -> None:
+def gold_scores_one_everywhere(
+    kind: type[PuzzleEnv], *, is_worked: bool = True, languages: tuple[Language, ...] = get_args(Language)
+) -> None:
     """At every level, in both languages and splits; worked solutions too; tasks survive JSON."""
     for level in range(1, 6):
-        for language in get_args(Language):
+        for language in languages:
             env = kind.at_level(level, language=language)
             _gold_scores_one(env, env.task("train", seed=9, index=level), is_worked=is_worked)
             with unchecked_types():
                 for split in get_args(Split):
-                    for task in draw(env, num, split=split):
+                    for task in draw(env, NUM_GOLD, split=split):
                         _gold_scores_one(env, task, is_worked=is_worked)
 
 
