@@ -225,6 +225,13 @@ def test_only_one_answer_is_explained(level: int, num: int) -> None:
         assert env.check(task, "\n".join(" ".join(map(str, row)) for row in test)).value == 0.0
 
 
+def test_with_few_examples_too_all_explanations_agree() -> None:
+    for task in make(NAME, level=1, num=60, num_examples=2):
+        examples, test = read_pairs(task.prompt[0].content)
+        answers = {apply(found, test) for found in explanations(examples, is_composed=True)}
+        assert len(answers) == 1, answers
+
+
 def test_every_changed_cell_scores_zero_and_forms_are_read() -> None:
     env = load(NAME, level=3)
     for task in make(NAME, num=12):

@@ -107,10 +107,12 @@ def test_a_puzzle_by_hand() -> None:
     a = {"hours": [540, 720], "days": [[[600, 630]]], "rules": [{"kind": "before", "minutes": 15}]}
     b = {"hours": [555, 780], "days": [[]], "rules": []}
     eats = {**b, "rules": [{"kind": "lunch", "span": [660, 690]}]}
+    # An appointment of 30 minutes is not longer than 30 minutes, but longer than 29: 30 more minutes off after it.
     env = load(NAME)
-    for people, right in (([a, b], "90, 1"), ([a, eats], "30, 3")):
+    rest = [{**a, "rules": [{"kind": "long", "minutes": 30, "limit": limit}]} for limit in (30, 29)]
+    for people, right in (([a, b], "90, 1"), ([a, eats], "30, 3"), ([rest[0], b], "90, 1"), ([rest[1], b], "60, 1")):
         task = Task(task_id="x", env=NAME, prompt=(), gold="", meta={"people": people, "names": ["A", "B"]})
-        for said in ("90, 1", "30, 3", "30, 2", "90, 2", "45, 1"):
+        for said in ("90, 1", "60, 1", "30, 3", "30, 2", "90, 2", "45, 1"):
             assert env.check(task, said).value == float(said == right)
 
 
