@@ -59,7 +59,7 @@ class NumberWall(PuzzleEnv):
     """A board of numbers to divide into islands and wall."""
 
     name: str = "number_wall"
-    size: int = 6
+    size: int = 7
     """Cells a side, 3 to 9."""
     max_island: int = 4
     """Most cells of an island, 1 to 6."""
@@ -69,9 +69,9 @@ class NumberWall(PuzzleEnv):
     )
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = (
-        {"size": 5, "max_island": 3},
-        {"size": 5, "max_island": 5},
+        {"size": 6, "max_island": 3},
         {"size": 6, "max_island": 4},
+        {"size": 7, "max_island": 4},
         {"size": 7, "max_island": 5},
         {"size": 8, "max_island": 6},
     )
