@@ -172,29 +172,34 @@ def narrow_lines(lines: Sequence[Line]) -> Narrow:
         while due:
             todo, due = due, set()
             for line in lines:
-                if todo.isdisjoint(line.cells):
-                    continue
-                marked = sum(1 << at for at, cell in enumerate(line.cells) if state[cell] == 2)
-                empty = sum(1 << at for at, cell in enumerate(line.cells) if state[cell] == 1)
-                ways = [way for way in line.ways if way & marked == marked and not way & empty]
-                sure, possible = -1, 0
-                for way in ways:
-                    sure &= way
-                    possible |= way
-                news = []
-                for at, cell in enumerate(line.cells if ways else ()):
-                    left = 2 if sure >> at & 1 else 3 if possible >> at & 1 else 1
-                    if left != 3 and state[cell] == 3:
-                        state[cell] = left
-                        news.append(cell)
-                if notes is not None and (news or not ways):
-                    notes.append(_explain(line, ways, news, state))
-                if not ways:
+                news = [] if todo.isdisjoint(line.cells) else _fit_line(state, line, notes)
+                if news is None:
                     return False
                 due.update(news)
         return True
 
     return narrow
+
+
+@no_type_check
+def _fit_line(state: list[int], line: Line, notes: list[str] | None) -> list[int] | None:
+    """Settles the cells of a line on which all ways agree and returns them; None if no way is left."""
+    marked = sum(1 << at for at, cell in enumerate(line.cells) if state[cell] == 2)
+    empty = sum(1 << at for at, cell in enumerate(line.cells) if state[cell] == 1)
+    ways = [way for way in line.ways if way & marked == marked and not way & empty]
+    sure, possible = -1, 0
+    for way in ways:
+        sure &= way
+        possible |= way
+    news = []
+    for at, cell in enumerate(line.cells if ways else ()):
+        left = 2 if sure >> at & 1 else 3 if possible >> at & 1 else 1
+        if left != 3 and state[cell] == 3:
+            state[cell] = left
+            news.append(cell)
+    if notes is not None and (news or not ways):
+        notes.append(_explain(line, ways, news, state))
+    return news if ways else None
 
 
 def _ways(length: int, total: int) -> tuple[int, ...]:

@@ -236,18 +236,25 @@ def make_unique(regions: list[int], shaded: set[int], size: int, rng: random.Ran
 def _pair_up(touching: Sequence[Sequence[int]], rng: random.Random) -> list[int]:
     """Returns a partner for each patch, random ones where that works out; patches 2k and 2k + 1 are one domino's."""
     for _ in range(20):
-        partner = [-1] * len(touching)
-        for patch in rng.sample(range(len(touching)), len(touching)):
-            if partner[patch] < 0:
-                free = [other for other in touching[patch] if partner[other] < 0]
-                others = [other for other in free if other != patch ^ 1] or free
-                if not others:
-                    break
-                chosen = min(rng.sample(others, len(others)), key=lambda o: sum(partner[p] < 0 for p in touching[o]))
-                partner[patch], partner[chosen] = chosen, patch
-        else:
+        if partner := _try_to_pair(touching, rng):
             return partner
     return [patch ^ 1 for patch in range(len(touching))]
+
+
+@no_type_check
+def _try_to_pair(touching: Sequence[Sequence[int]], rng: random.Random) -> list[int]:
+    """Returns random partners, patches with few choices first; none if one is left alone."""
+    partner = [-1] * len(touching)
+    for patch in rng.sample(range(len(touching)), len(touching)):
+        if partner[patch] >= 0:
+            continue
+        free = [other for other in touching[patch] if partner[other] < 0]
+        others = [other for other in free if other != patch ^ 1] or free
+        if not others:
+            return []
+        chosen = min(rng.sample(others, len(others)), key=lambda o: sum(partner[p] < 0 for p in touching[o]))
+        partner[patch], partner[chosen] = chosen, patch
+    return partner
 
 
 @no_type_check

@@ -59,7 +59,7 @@ class NumberWall(PuzzleEnv):
     """A board of numbers to divide into islands and wall."""
 
     name: str = "number_wall"
-    size: int = 6
+    size: int = 7
     """Cells a side, 3 to 9."""
     max_island: int = 4
     """Most cells of an island, 1 to 6."""
@@ -69,9 +69,9 @@ class NumberWall(PuzzleEnv):
     )
     verifier: ClassVar[VerifierKind] = "constraints"
     levels: ClassVar[Levels] = (
-        {"size": 5, "max_island": 3},
-        {"size": 5, "max_island": 5},
+        {"size": 6, "max_island": 3},
         {"size": 6, "max_island": 4},
+        {"size": 7, "max_island": 4},
         {"size": 7, "max_island": 5},
         {"size": 8, "max_island": 6},
     )
@@ -229,6 +229,21 @@ def _joins(cell: int, owner: Sequence[int], sizes: Sequence[int], max_island: in
 
 
 @no_type_check
+def _shapes(cell: int, num_cells: int, inside: int, beside: Sequence[int]) -> set[int]:
+    """Returns the connected sets of cells, as bits, of a size that hold a cell and lie inside."""
+    shapes = {1 << cell} if inside >> cell & 1 else set()
+    for _ in range(num_cells - 1):
+        grown: set[int] = set()
+        for shape in shapes:
+            edge = 0
+            for at in values_of(shape):
+                edge |= beside[at]
+            grown.update(shape | bit for bit in bits_of(edge & inside & ~shape))
+        shapes = grown
+    return shapes
+
+
+@no_type_check
 def islands_of(numbers: Sequence[int], size: int) -> list[Island]:
     """Returns the islands of a board with all shapes that keep away from other numbers."""
     beside = [sum(1 << other for other in near) for near in neighbours(size, size)]
@@ -241,15 +256,7 @@ def islands_of(numbers: Sequence[int], size: int) -> list[Island]:
         for other, taken in enumerate(numbers):
             if taken and other != cell:
                 far &= ~(around[other] | 1 << other)
-        shapes = {1 << cell} if far >> cell & 1 else set()
-        for _ in range(number - 1):
-            grown: set[int] = set()
-            for shape in shapes:
-                edge = 0
-                for at in values_of(shape):
-                    edge |= beside[at]
-                grown.update(shape | bit for bit in bits_of(edge & far & ~shape))
-            shapes = grown
+        shapes = _shapes(cell, number, far, beside)
         found.append(Island(number, cell, tuple(sorted(shapes))))
     return found
 
@@ -272,36 +279,44 @@ def narrow_shapes(islands: Sequence[Island], size: int) -> Narrow:
                 notes.append(f"{why} -> {_name(island, size)}: {_shapes_text(island, left, size)}")
         return left != 0
 
+    def keep_apart(state: list[int], notes: list[str] | None) -> bool:
+        for number, island in enumerate(islands):
+            sure = -1
+            for k in values_of(state[number]):
+                sure &= island.shapes[k]
+            taken = 0
+            for cell in values_of(sure):
+                taken |= near[cell]
+            why = f"away from {_name(island, size)}"
+            others = (other for other in range(len(islands)) if other != number)
+            if not all(keep(state, other, taken, False, why, notes) for other in others):
+                return False
+        return True
+
+    def cover_blocks(state: list[int], notes: list[str] | None) -> bool:
+        possible = []
+        for number, island in enumerate(islands):
+            may = 0
+            for k in values_of(state[number]):
+                may |= island.shapes[k]
+            possible.append(may)
+        for block in blocks:
+            able = [number for number, may in enumerate(possible) if may & block]
+            why = f"block at {place(values_of(block)[0], size)}"
+            if not able:
+                if notes is not None:
+                    notes.append(f"clash: {why} is all wall")
+                return False
+            if len(able) == 1 and not keep(state, able[0], block, True, why, notes):
+                return False
+        return True
+
     def narrow(state: list[int], changed: Sequence[int], notes: list[str] | None) -> bool:
         before: list[int] = []
         while before != state:
             before = state.copy()
-            possible = []
-            for number, island in enumerate(islands):
-                sure, may = -1, 0
-                for k in values_of(state[number]):
-                    sure &= island.shapes[k]
-                    may |= island.shapes[k]
-                if not may:
-                    return False
-                possible.append(may)
-                taken = 0
-                for cell in values_of(sure):
-                    taken |= near[cell]
-                for other in range(len(islands)):
-                    if other != number and not keep(
-                        state, other, taken, False, f"away from {_name(island, size)}", notes
-                    ):
-                        return False
-            for block in blocks:
-                able = [number for number, may in enumerate(possible) if may & block]
-                if not able:
-                    if notes is not None:
-                        notes.append(f"clash: the block at {place(values_of(block)[0], size)} is all wall")
-                    return False
-                why = f"block at {place(values_of(block)[0], size)}"
-                if len(able) == 1 and not keep(state, able[0], block, True, why, notes):
-                    return False
+            if not (all(state) and keep_apart(state, notes) and cover_blocks(state, notes)):
+                return False
         return True
 
     return narrow

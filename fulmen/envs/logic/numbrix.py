@@ -4,7 +4,7 @@ Numbers are given away until a search finds one path only; the checker still wor
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -162,18 +162,20 @@ def narrow_steps(size: int) -> Narrow:
     def around(cells: int) -> int:
         return (cells << size | cells >> size | (cells & not_right) << 1 | (cells & not_left) >> 1) & full
 
+    def follow(state: list[int], steps: Iterable[int], ahead: int, notes: list[str] | None) -> bool:
+        for step in steps:
+            state[step] &= around(state[step + ahead])
+            if not state[step]:
+                return _clash(f"{step + 1} cannot touch {step + ahead + 1}", notes)
+        return True
+
     def narrow(state: list[int], changed: Sequence[int], notes: list[str] | None) -> bool:
         before: list[int] = []
         while before != state:
             before = state.copy()
-            for steps in (range(num_cells), range(num_cells - 1, -1, -1)):
-                ahead = 1 if steps.step < 0 else -1
-                for step in steps:
-                    if 0 <= step + ahead < num_cells:
-                        state[step] &= around(state[step + ahead])
-                        if not state[step]:
-                            return _clash(f"{step + 1} cannot touch {step + ahead + 1}", notes)
-            if not _keep_apart(state, full, notes):
+            is_fine = follow(state, range(1, num_cells), -1, notes)
+            is_fine = is_fine and follow(state, range(num_cells - 2, -1, -1), 1, notes)
+            if not (is_fine and _keep_apart(state, full, notes)):
                 return False
             if notes is not None:
                 notes += _news(before, state, size)

@@ -163,12 +163,13 @@ def _spread(board: Square, state: list[int], queue: list[int], touched: set[int]
             left = state[peer] ^ bit
             state[peer] = left
             touched.add(peer)
-            if not left & (left - 1):
-                if notes is not None:
-                    notes.append(_explain(board, state, peer))
-                if not left:
-                    return False
-                queue.append(peer)
+            if left & (left - 1):
+                continue
+            if notes is not None:
+                notes.append(_explain(board, state, peer))
+            if not left:
+                return False
+            queue.append(peer)
     return True
 
 
@@ -182,18 +183,14 @@ def _place_hidden(board: Square, state: list[int], queue: list[int], notes: list
             twice |= once & state[cell]
             once |= state[cell]
         if once != full:
-            if notes is not None:
-                notes.append(f"clash: no {digits_text(full & ~once)[0]} in {board.unit_names[number]}")
-            return False
+            return _clash(f"no {digits_text(full & ~once)[0]} in {board.unit_names[number]}", notes)
         single = once & ~twice
         for cell in unit if single else ():
             bit = state[cell] & single
             if not bit or bit == state[cell]:
                 continue
             if bit & (bit - 1):
-                if notes is not None:
-                    notes.append(f"clash: {' and '.join(digits_text(bit))} both only at {place(cell, board.size)}")
-                return False
+                return _clash(f"{' and '.join(digits_text(bit))} both only at {place(cell, board.size)}", notes)
             state[cell] = bit
             queue.append(cell)
             if notes is not None:
@@ -206,6 +203,13 @@ def _place_hidden(board: Square, state: list[int], queue: list[int], notes: list
     return True
 
 
+def _clash(why: str, notes: list[str] | None) -> bool:
+    """Notes a clash. Returns False."""
+    if notes is not None:
+        notes.append(f"clash: {why}")
+    return False
+
+
 @no_type_check
 def _apply(
     board: Square, rule: CellRule, state: list[int], queue: list[int], touched: set[int], notes: list[str] | None
@@ -216,9 +220,7 @@ def _apply(
     if new == old:
         return True
     if not all(new):
-        if notes is not None:
-            notes.append(f"clash: {rule.text}")
-        return False
+        return _clash(rule.text, notes)
     news = []
     for cell, before, left in zip(rule.cells, old, new, strict=True):
         if before == left:

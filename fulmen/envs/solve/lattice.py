@@ -54,10 +54,10 @@ def groups(cells: Collection[int], beside: Sequence[Sequence[int]]) -> list[list
         del left[first]
         group = [first]
         for cell in group:
-            for other in beside[cell]:
-                if other in left:
-                    del left[other]
-                    group.append(other)
+            fresh = [other for other in beside[cell] if other in left]
+            for other in fresh:
+                del left[other]
+            group += fresh
         found.append(sorted(group))
     return found
 

@@ -72,6 +72,14 @@ def test_by_hand() -> None:
         True,
     ]
     assert not gives("+", 6, [1, 2, 2])
+    for operation, target, digits in (
+        ("-", 2, [2, 3]),
+        ("-", 2, [5, 2]),
+        ("*", 6, [2, 2]),
+        ("*", 6, [2, 4]),
+        ("/", 2, [6, 2]),
+    ):
+        assert not gives(operation, target, digits)
 
 
 def test_every_operation_comes_and_cages_keep_to_the_settings() -> None:
