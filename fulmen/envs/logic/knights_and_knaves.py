@@ -53,7 +53,7 @@ class KnightsAndKnaves(PuzzleEnv):
             "On an island everybody is {kinds}. Each islander makes two statements.\n{said}\n{logic} Say who is what: "
             "name: kind for each person, in any order, separated by commas, with the kinds {roles}, "
             "for example: Xena: {first}, Yuri: {second}",
-            "{num} people each say two things. Everyone of them is {kinds}.\n{said}\n{logic} What is each of them? "
+            "{num} people each say two things. Every one of them is {kinds}.\n{said}\n{logic} What is each of them? "
             "Give a kind ({roles}) to every person as pairs name: kind with commas between the pairs, in the form "
             "Xena: {first}, Yuri: {second}",
             "Find out the kind of each speaker: everybody is {kinds}. These are their words, two statements each.\n"
