@@ -70,11 +70,11 @@ FORMS: Mapping[Form, tuple[tuple[str, str], str, str]] = {
 PHRASES: Phrases = {
     "en": (
         "{question}\n{form}",
-        "Problem: {question} {form}",
+        "Problem: {question}\n{form}",
         "Work this out. {question}\n\n{form}",
         "{form}\n\n{question}",
     ),
-    "zh": ("{question}\n{form}", "题目：{question}{form}", "请解答下题。\n{question}\n{form}"),
+    "zh": ("{question}\n{form}", "题目：{question}\n{form}", "请解答下题。\n{question}\n{form}"),
 }
 MAX_TRIES = 500
 """Draws of one problem before a family counts as broken."""

@@ -61,7 +61,7 @@ class Fractions(MathFamily):
         total = sum(tops)
         value = Fraction(total, common)
         steps = [f"lcm({', '.join(str(v.denominator) for v in values)}) = {common}"]
-        steps += [f"({shown})/{common} = {total}/{common} = {write(value)}"]
+        steps.append(" = ".join(dict.fromkeys((f"({shown})/{common}", f"{total}/{common}", write(value)))))
         return self._problem(rng, text, value, steps)
 
     def _product(self, rng: random.Random) -> Problem:
@@ -74,7 +74,7 @@ class Fractions(MathFamily):
             top, bottom = product.numerator * factor.numerator, product.denominator * factor.denominator
             step = f"{write(product)} {operator} ({write(value)}) = "
             product *= factor
-            steps.append(f"{step}{top}/{bottom} = {write(product)}")
+            steps.append(step + " = ".join(dict.fromkeys((f"{top}/{bottom}", write(product)))))
         return self._problem(rng, text, product, steps)
 
     def _mixed(self, rng: random.Random) -> Problem:

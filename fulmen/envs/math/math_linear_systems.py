@@ -91,14 +91,14 @@ def _eliminate(rows: list[list[int]]) -> list[str] | None:
             return None
         if pivot != i:
             table[i], table[pivot] = table[pivot], table[i]
-            steps.append(f"({i + 1}) <-> ({pivot + 1})")
+            steps.append(f"R{i + 1} <-> R{pivot + 1}")
         for k in range(i + 1, size):
             factor = table[k][i] / table[i][i]
             if factor == 0:
                 continue
             table[k] = [b - factor * a for a, b in zip(table[i], table[k], strict=True)]
             line = f"{terms(zip(table[k], names[:size], strict=False))} = {write(table[k][-1])}"
-            steps.append(f"({k + 1}) - ({write(factor)})*({i + 1}): {line}")
+            steps.append(f"R{k + 1} - ({write(factor)})*R{i + 1}: {line}")
     found: list[Fraction] = [Fraction(0)] * size
     for i in reversed(range(size)):
         rest = table[i][-1] - sum((table[i][k] * found[k] for k in range(i + 1, size)), Fraction(0))
