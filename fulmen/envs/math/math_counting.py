@@ -148,14 +148,18 @@ class Counting(MathFamily):
         question = self.ask(
             rng,
             en=(
-                "{k} people are chosen from {w} women and {m} men, at least {a} of them women. Ana, one of the women, and "
+                "{k} people are chosen from {w} women and {m} men, at least {a} of them women. Ana, one of "
+                "the women, and "
                 "Ben, one of the men, must not both be chosen. How many choices are there?",
-                "A committee of {k} with at least {a} women is formed from {w} women and {m} men. One of the women and one of "
+                "A committee of {k} with at least {a} women is formed from {w} women and {m} men. One of "
+                "the women and one of "
                 "the men refuse to serve together. How many committees are possible?",
             ),
             zh=(
-                "从 {w} 名女性和 {m} 名男性中选 {k} 人，女性至少 {a} 人，且女性中的安娜与男性中的小斌不能同时入选，有多少种选法？",
-                "由 {w} 名女性和 {m} 名男性组成 {k} 人委员会，女性不少于 {a} 人，某一名女性与某一名男性拒绝同时参加，有多少种组成方式？",
+                "从 {w} 名女性和 {m} 名男性中选 {k} 人，女性至少 {a} 人，"
+                "且女性中的安娜与男性中的小斌不能同时入选，有多少种选法？",
+                "由 {w} 名女性和 {m} 名男性组成 {k} 人委员会，女性不少于 {a} 人，"
+                "某一名女性与某一名男性拒绝同时参加，有多少种组成方式？",
             ),
             k=size,
             w=women,
@@ -163,7 +167,9 @@ class Counting(MathFamily):
             a=least,
         )
         steps = [f"C({women}, {w})*C({men}, {m}) = {v}" for (w, m), v in zip(cases, every, strict=True)]
-        steps += [f"C({women - 1}, {w - 1})*C({men - 1}, {m - 1}) = {v}" for (w, m), v in zip(cases, both, strict=False)]
+        steps += [
+            f"C({women - 1}, {w - 1})*C({men - 1}, {m - 1}) = {v}" for (w, m), v in zip(cases, both, strict=False)
+        ]
         steps.append(f"{sum(every)} - {sum(both)} = {value}")
         return self._problem(question, value, (women, men, size, least), steps)
 
