@@ -1,6 +1,7 @@
 """Every environment that comes with fulmen, by name.
 
-A module of `fulmen.envs.logic` is one environment and gives it its name; nothing else has to be written down for it.
+A module of `fulmen.envs.logic`, or `math_...` of `fulmen.envs.math`, is one environment and gives it its name; nothing
+else has to be written down for it.
 The others are listed here. A name with a colon belongs to an adapter, which needs its extra.
 """
 
@@ -15,6 +16,8 @@ from fulmen.envs.puzzle import PuzzleEnv, require_fields
 from fulmen.errors import ConfigError
 
 LOGIC = "fulmen.envs.logic"
+MATH = "fulmen.envs.math"
+MATH_PREFIX = "math_"
 OTHERS: dict[str, tuple[str, str]] = {
     "constraints": ("fulmen.envs.constraints", "Constraints"),
     "mini_countdown": ("fulmen.envs.mini.countdown", "Countdown"),
@@ -33,12 +36,21 @@ ADAPTERS: dict[str, tuple[str, str]] = {
 
 def logic_names() -> tuple[str, ...]:
     """Returns the names of the logic tasks."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(LOGIC).__path__)))
+    return _module_names(LOGIC)
+
+
+def math_names() -> tuple[str, ...]:
+    """Returns the names of the families of mathematics problems."""
+    return tuple(name for name in _module_names(MATH) if name.startswith(MATH_PREFIX))
+
+
+def _module_names(package: str) -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)))
 
 
 def names() -> tuple[str, ...]:
     """Returns the names that `load` takes, adapters' (`reasoning_gym:...`) left out."""
-    return (*logic_names(), *OTHERS)
+    return (*logic_names(), *math_names(), *OTHERS)
 
 
 def env_class(name: str) -> type[Any]:
@@ -51,13 +63,14 @@ def env_class(name: str) -> type[Any]:
         module, class_name = OTHERS[name]
         found = importlib.import_module(module)
         return found.__dict__[class_name]
-    if name not in logic_names():
+    if name not in names():
         close = [known for known in names() if name and (name in known or known in name)]
         hint = f" (did you mean {', '.join(close)}?)" if close else ""
         raise ConfigError(f"environment: {name!r}{hint}; allowed: {', '.join(names())}")
-    members = vars(importlib.import_module(f"{LOGIC}.{name}")).values()
-    own = [m for m in members if isinstance(m, type) and issubclass(m, PuzzleEnv) and m.__module__ == f"{LOGIC}.{name}"]
-    assert len(own) == 1, f"{LOGIC}.{name} defines {len(own)} environments, not 1"
+    path = f"{MATH if name in math_names() else LOGIC}.{name}"
+    members = vars(importlib.import_module(path)).values()
+    own = [m for m in members if isinstance(m, type) and issubclass(m, PuzzleEnv) and m.__module__ == path]
+    assert len(own) == 1, f"{path} defines {len(own)} environments, not 1"
     return own[0]
 
 
