@@ -172,10 +172,9 @@ class Circles(MathFamily):
         question = self.ask(
             rng,
             en=(
-            en=(
-                "ABCD is a quadrilateral inscribed in a circle. The angle at A is {a} degrees. How many degrees has the "
+                "ABCD is a quadrilateral inscribed in a circle. The angle at A is {a} degrees. How many "
+                "degrees has the "
                 "angle at C?",
-            ),
             ),
             zh=("四边形 ABCD 内接于圆，角 A 为 {a} 度，角 C 是多少度？",),
             a=central,

@@ -154,7 +154,7 @@ class Polynomials(MathFamily):
 
     def _unknown(self, rng: random.Random) -> Problem | None:
         """Returns a polynomial with an unknown coefficient and a known remainder."""
-        p, at, power = self._poly(rng, self.degree), rng.choice((-3, -2, 2, 3)), rng.randint(1, self.degree - 1)
+        p, at, power = self._poly(rng, self.degree), rng.choice((-3, -2, 2, 3)), rng.randint(1, max(1, self.degree - 1))
         k = int(p[power])
         if k == 0:
             return None
