@@ -1,7 +1,7 @@
 """DeepMind's school mathematics as environments: `load("mathematics_dataset:arithmetic__mul")`. Needs its extra.
 
 Problems are made in killable workers. An answer is right if it is the gold answer letter by letter (white space and
-case apart), the same number, or, where the answer is one expression, an equal one.
+case apart), or the same number. Equal expressions are not enough: the question itself is one.
 """
 
 import functools
@@ -14,7 +14,6 @@ from fulmen.envs.puzzle import FORM_SENTENCES, require_one_of
 from fulmen.errors import ConfigError, DataError, TaskError, VerifierError
 from fulmen.rewards.answer import AnswerForm
 from fulmen.rewards.fields import read_number
-from fulmen.rewards.math import check
 from fulmen.rewards.worker import WorkerError, WorkerPool
 from fulmen.types import Message, Score, Split, StopReason, Task
 
@@ -79,12 +78,10 @@ class MathematicsDataset(SingleTurn):
 
 
 def is_same(text: str, gold: str) -> bool:
-    """Returns whether an answer is the gold answer, by letters, by number, or as an expression."""
+    """Returns whether an answer is the gold answer, by letters or as a number."""
     if "".join(text.lower().split()) == "".join(gold.lower().split()):
         return True
     try:
         return read_number(text) == read_number(gold)
     except DataError:
-        pass
-    is_list = any(mark in gold + text for mark in ",;")
-    return not is_list and check(text.replace("**", "^"), gold.replace("**", "^")).is_equal
+        return False

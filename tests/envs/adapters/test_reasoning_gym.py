@@ -15,7 +15,7 @@ def load_gym(dataset: str, **knobs: object) -> SingleTurnEnv:
     return env
 
 
-@pytest.mark.parametrize("dataset", ["gcd", "letter_counting", "chain_sum", "word_sorting", "spell_backward"])
+@pytest.mark.parametrize("dataset", ["gcd", "letter_counting", "chain_sum", "word_sorting", "products"])
 def test_a_dataset_conforms(dataset: str) -> None:
     assert find_faults(load_gym(dataset), num_tasks=10) == []
 
