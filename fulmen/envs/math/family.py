@@ -116,7 +116,7 @@ class MathFamily(PuzzleEnv):
     def __post_init__(self) -> None:
         """Checks the kinds and all bounded settings."""
         super().__post_init__()
-        if not isinstance(self.kinds, tuple | list) or not self.kinds:
+        if not self.kinds:
             raise ConfigError(f"kinds: {self.kinds!r}; allowed: some of {', '.join(self.makers())}")
         for kind in self.kinds:
             require_one_of("kinds", kind, allowed=tuple(self.makers()))
