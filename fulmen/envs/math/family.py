@@ -151,6 +151,8 @@ class MathFamily(PuzzleEnv):
         gold = read_meta(task, "answer", kind=str)
         if len(text) > (allowed := 4 * len(gold) + 80):
             raise DataError(f"answer: {len(text)} characters; allowed: up to {allowed}")
+        if any(character.isnumeric() and not character.isascii() for character in text):
+            raise DataError("answer: digits of another script; allowed: 0 to 9")
         if _LEADING_ZERO.search(text):
             raise DataError("answer: a number that begins with 0; allowed: none")
         try:
