@@ -116,7 +116,7 @@ class MathFamily(PuzzleEnv):
     def __post_init__(self) -> None:
         """Checks the kinds and all bounded settings."""
         super().__post_init__()
-        if not isinstance(self.kinds, tuple | list) or not self.kinds:
+        if not self.kinds:
             raise ConfigError(f"kinds: {self.kinds!r}; allowed: some of {', '.join(self.makers())}")
         for kind in self.kinds:
             require_one_of("kinds", kind, allowed=tuple(self.makers()))
@@ -151,6 +151,8 @@ class MathFamily(PuzzleEnv):
         gold = read_meta(task, "answer", kind=str)
         if len(text) > (allowed := 4 * len(gold) + 80):
             raise DataError(f"answer: {len(text)} characters; allowed: up to {allowed}")
+        if any(character.isnumeric() and not character.isascii() for character in text):
+            raise DataError("answer: digits of another script; allowed: 0 to 9")
         if _LEADING_ZERO.search(text):
             raise DataError("answer: a number that begins with 0; allowed: none")
         try:

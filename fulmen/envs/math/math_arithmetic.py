@@ -82,9 +82,8 @@ def _join(left: _Part, operator: str, right: _Part) -> _Part | None:
         if right.value == 0 or right.level < 3:
             return None
         # Most quotients are no integers: the left side is multiplied by the divisor first.
-        left = _join(left, "*", right)
-        if left is None:
-            return None
+        product = _join(left, "*", right)
+        return _join(product, "/", right) if product else None
     value = {
         "+": left.value + right.value,
         "-": left.value - right.value,

@@ -37,8 +37,11 @@ class LatticePaths(MathFamily):
     def makers(self) -> dict[str, Maker]:
         """Returns the makers."""
         return {
-            kind: lambda rng, kind=kind: self._make(rng, kind) for kind in ("through", "avoid", "diagonal", "below")
-        }  # type: ignore[misc]
+            "through": lambda rng: self._make(rng, "through"),
+            "avoid": lambda rng: self._make(rng, "avoid"),
+            "diagonal": lambda rng: self._make(rng, "diagonal"),
+            "below": lambda rng: self._make(rng, "below"),
+        }
 
     def _make(self, rng: random.Random, kind: str) -> Problem | None:
         width, height = rng.randint(3, self.max_side), rng.randint(3, self.max_side)

@@ -27,10 +27,11 @@ def terms(pairs: Iterable[tuple[Rational, str]]) -> str:
     for coefficient, name in pairs:
         if coefficient == 0:
             continue
-        size = write(abs(coefficient))
+        size = write(abs(Fraction(coefficient)))
         if name:
             size = "" if size == "1" else size if size.isdigit() else f"({size})"
-        sign = ("" if coefficient > 0 else "-") if not written else (" + " if coefficient > 0 else " - ")
+        is_positive = coefficient > 0
+        sign = ("" if is_positive else "-") if not written else (" + " if is_positive else " - ")
         written += sign + size + name
     return written or "0"
 

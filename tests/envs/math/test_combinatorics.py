@@ -207,7 +207,9 @@ def test_dice_and_coins(kind: str) -> None:
 Cell = tuple[int, int]
 
 
-def _paths(cell: Cell, goal: Cell, kind: str, marked: set[Cell], shift: int, seen: frozenset[Cell] = frozenset()) -> int:
+def _paths(
+    cell: Cell, goal: Cell, kind: str, marked: set[Cell], shift: int, seen: frozenset[Cell] = frozenset()
+) -> int:
     """Returns how many paths go on from a cell, each walked to its end."""
     x, y = cell
     if x > goal[0] or y > goal[1] or (kind == "below" and y > x + shift) or (kind != "through" and cell in marked):

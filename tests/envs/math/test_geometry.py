@@ -53,7 +53,7 @@ def test_triangles_of_three_sides(kind: str) -> None:
     for task in samples("math_triangles", kind):
         data = task.meta["data"]
         a, b, c = data[0] if isinstance(data[0], list) else data
-        A, B, C = corners(a, b, c)  # noqa: N806
+        A, B, C = corners(a, b, c)
         whole = area([A, B, C])
         if kind == "heron":
             wanted = whole
@@ -139,7 +139,7 @@ def test_coordinate_geometry(kind: str) -> None:
             a, b, c, x, y = data
             assert near(gold, abs(a * x + b * y - c) / math.hypot(a, b))
         elif kind == "centre":
-            p, q, square = data
+            p, _, square = data
             assert near(gold, math.sqrt(square))
             assert f"{abs(2 * p)}x" in task.prompt[0].content or abs(p) < 1
         elif kind == "reflection":
