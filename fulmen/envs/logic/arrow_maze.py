@@ -37,11 +37,11 @@ class ArrowMaze(PuzzleEnv):
     """Rays of arrows that start at numbers and cover the grid."""
 
     name: str = "arrow_maze"
-    num_rows: int = 5
+    num_rows: int = 6
     """Rows, 3 to 12."""
-    num_columns: int = 5
+    num_columns: int = 6
     """Columns, 3 to 12."""
-    shown_frac: float = 0.2
+    shown_frac: float = 0.1
     """Of the arrows, given at the start, 0 to 0.9; at least one is left to find."""
     has_diagonals: bool = True
     """Whether rays also run along diagonals."""

@@ -29,15 +29,15 @@ class Minesweeper(PuzzleEnv):
     """Which hidden cells are surely mines."""
 
     name: str = "minesweeper"
-    num_rows: int = 6
+    num_rows: int = 7
     """Rows, 3 to 16."""
-    num_columns: int = 6
+    num_columns: int = 7
     """Columns, 3 to 16."""
     mine_frac: float = 0.3
     """Of all cells, 0.1 to 0.5."""
-    revealed_frac: float = 0.35
+    revealed_frac: float = 0.38
     """Of all cells, 0.1 to 0.6; never more than are free."""
-    min_answers: int = 3
+    min_answers: int = 4
     """Fewest sure mines, 1 to 40."""
 
     rule: ClassVar[str] = "name every hidden cell that must be a mine"
