@@ -7,6 +7,9 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# One process per core, each with one thread: idle OpenMP threads that spin would take the cores from each other.
+TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test slow lint bench clean
 
@@ -20,10 +23,10 @@ demo: .venv/.runtime  ## Run the demonstration (ARGS go to `fulmen demo`)
 	$(BIN)/fulmen demo $(ARGS)
 
 test: lint  ## Lint, then run the tests (ARGS go to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 slow: .venv/.dev  ## Run the tests that take longer: fuzzing of the server, large runs (ARGS go to pytest)
-	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "slow and not gpu" $(ARGS)
 
 lint: .venv/.dev  ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check

@@ -221,6 +221,8 @@ def _find_form_fault(found: list[Expr], reference: list[Expr]) -> str:
         return "not worked out: a function is left"
     if _num_leaves(parts) > _num_leaves(wanted) + 1:
         return "not worked out: longer than the answer in simplest form"
+    if any(isinstance(part, Op) and part.kind == "add" and any(map(_is_zero, part.args)) for part in parts):
+        return "not worked out: a zero is added"
     if any(_is_unexpanded(part, has_names=bool(names)) for part in parts):
         return "not worked out: brackets are left"
     return ""
@@ -241,6 +243,11 @@ def _is_fraction(expr: Expr) -> bool:
         return _is_integer(expr)
     top, bottom = expr.args
     return _is_integer(top) and isinstance(bottom, Op) and bottom.kind == "inv" and _is_integer(bottom.args[0])
+
+
+def _is_zero(expr: Expr) -> bool:
+    """Returns whether an expression is the number 0."""
+    return isinstance(expr, Number) and expr.value == 0
 
 
 def _num_leaves(parts: Sequence[Expr]) -> int:

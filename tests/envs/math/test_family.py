@@ -7,7 +7,7 @@ import pytest
 
 from fulmen.envs import load
 from fulmen.envs.catalogue import env_class, logic_names, math_names, names
-from fulmen.envs.conformance import find_faults, make_tasks
+from fulmen.envs.conformance import make_tasks
 from fulmen.envs.math.family import FORMS, MathFamily
 from fulmen.errors import ConfigError, TaskError
 from fulmen.types import Task
@@ -39,12 +39,6 @@ def test_golden_answers_and_worked_solutions_at_every_level(name: str) -> None:
                     assert env.check(task, task.gold).value == 1.0, task
                     thinking = env.solve_aloud(task, random.Random(0))
                     assert thinking.strip(), task
-
-
-@each_family
-@pytest.mark.parametrize("level", [1, 4])
-def test_conforms(name: str, level: int) -> None:
-    assert find_faults(family(name, level, language="zh" if level == 4 else "en"), num_tasks=3) == []
 
 
 @each_family
