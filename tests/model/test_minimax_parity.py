@@ -255,7 +255,7 @@ OPTIONS: dict[str, Any] = {
 """What a MiniMax checkpoint cannot say; `dense_size` means nothing without dense layers."""
 
 
-@pytest.mark.parametrize("name", OPTIONS.keys() - {"dense_size"})
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {"dense_size"}))
 def test_an_option_that_minimax_lacks_is_refused(name: str) -> None:
     changes = {name: OPTIONS[name]}
     if name == "mlps":
