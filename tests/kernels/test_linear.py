@@ -15,7 +15,7 @@ from tests.kernels.reference import draw
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 4])
-@pytest.mark.parametrize(("width", "num_outputs"), [(96, 40), (768, 24), (1, 3), (2048, 17), (640, 700)])
+@pytest.mark.parametrize(("width", "num_outputs"), [(96, 40), (768, 24), (1, 3), (2048, 17), (640, 130)])
 def test_the_kernel_sums_in_float32(num_rows: int, width: int, num_outputs: int) -> None:
     x, weight = draw(num_rows, width, seed=1).float(), draw(num_outputs, width, seed=2).float()
     expected = F.linear(x.double(), weight.double())

@@ -22,4 +22,5 @@ BOARDS = (
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BOARDS)
 def test_gold_and_work_at_every_level(name: str) -> None:
-    checks.check_gold(env_class(name), nums=(50, 50, 50, 50, 50))
+    # Numbrix gives up on aloud search where a board of level 5 takes too long.
+    checks.check_gold(env_class(name), nums=(50, 50, 50, 50, 50), must_think=name != "numbrix")
