@@ -9,7 +9,6 @@ other work on the machine shows little. `--docs` also writes the table of docs/e
 
 import argparse
 import itertools
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from benchmarks.common import write_result
 from fulmen.envs import PuzzleEnv, SingleTurnEnv, load, names
 from fulmen.envs.catalogue import env_class
 from fulmen.envs.conformance import gold_reply
+from fulmen.recipes.envs import settings_line
 
 LEVELS = (1, 3, 5)
 BUDGET_S, MIN_RUNS = 0.6, 3
@@ -124,7 +124,7 @@ def write_docs(rows: list[Row]) -> None:
         found: Any = env_class(name)
         is_puzzle = issubclass(found, PuzzleEnv)
         rule = found.rule if is_puzzle else (found.__doc__ or "").split("\n")[0]
-        settings = ", ".join(f"{k} {json.dumps(v)}" for k, v in found.levels[2].items()) if is_puzzle else ""
+        settings = settings_line(load(name), between=", ")
         rates = ", ".join(f"{row.tasks_per_s:,.0f}" for row in own)
         kind = found.verifier if is_puzzle else ""
         lines.append(f"| {name} | {rule} | {settings} | {kind} | {rates} | {own[len(own) // 2].checks_per_s:,.0f} |")

@@ -26,6 +26,8 @@ from fulmen.types import Message, Split, Task, stable_seed
 
 CHUNK = 64
 """Tasks that a worker makes at a time."""
+MIN_FRESH_FRAC = 0.02
+"""Share of new problems in a round below which a level counts as used up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +150,14 @@ def make_all(args: Args, portions: Sequence[Portion]) -> Iterator[tuple[Portion,
             while len(seen) < portion.num:
                 starts = [start + CHUNK * i for i in range(min(args.workers, -(-(portion.num - len(seen)) // CHUNK)))]
                 start = starts[-1] + CHUNK
+                num_before = len(seen)
                 for records in pool.map(make_chunk, [args] * len(starts), [portion] * len(starts), starts):
                     fresh = {str(record["content_hash"]): record for record in records}
                     fresh = {key: record for key, record in fresh.items() if key not in seen}
                     kept = list(fresh.items())[: portion.num - len(seen)]
                     seen.update(key for key, _ in kept)
                     yield portion, [record for _, record in kept]
-                if start > 100 * CHUNK + 20 * portion.num:
+                if len(seen) - num_before < MIN_FRESH_FRAC * CHUNK * len(starts) and len(seen) < portion.num:
                     raise ConfigError(f"num: {portion.name} {portion.level} has only about {len(seen)} problems")
 
 

@@ -109,11 +109,11 @@ def overview() -> Table:
     return table
 
 
-def settings_line(env: Env) -> str:
+def settings_line(env: Env, *, between: str = " ") -> str:
     """Returns an environment's own settings as `name=value`."""
     assert dataclasses.is_dataclass(env), "environments are dataclasses"
     own = [field.name for field in dataclasses.fields(env) if field.name not in COMMON_KNOBS]
-    return " ".join(f"{name}={getattr(env, name)}" for name in own)
+    return between.join(f"{name}={getattr(env, name)}" for name in own)
 
 
 def verdict(score: Score) -> Text:

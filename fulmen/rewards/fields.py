@@ -17,6 +17,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"([+-]?)([0-9]{1,18})(?:\.([0-9]{1,18}))?|([+-]?[0-9]{1,18})/([0-9]{1,18})")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3}){1,5}(?:\.[0-9]{1,18})?")
 _BETWEEN_WORDS = re.compile(r"[\s,;]+")
+_BETWEEN_ITEMS = re.compile(r"[,;][ \t]*\n|[,;\n]")
 _BETWEEN_ROWS = re.compile(r"[ \t]*(?:\]\s*,\s*\[|\]\s*\[|[\n/;|])[ \t]*")
 _PAIR = re.compile(r"\s*([^:=,;\n]{1,64}?)\s*(?::|=|->|→)\s*([^:=,;\n]{1,64}?)\s*")
 
@@ -85,7 +86,7 @@ def read_items(text: str, *, allowed: Collection[str] | None = None) -> list[str
 
     Raises: DataError for an empty list or item, or an item that is not `allowed`.
     """
-    items = [" ".join(_unquote(part.strip()).lower().split()) for part in re.split(r"[,;\n]", _unbracket(text))]
+    items = [" ".join(_unquote(part.strip()).lower().split()) for part in _BETWEEN_ITEMS.split(_unbracket(text))]
     if not all(items):
         raise DataError(f"answer: {text[:40]!r} has an empty item; allowed: items separated by commas")
     if allowed is not None:
