@@ -10,10 +10,11 @@ import abc
 import copy
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args, get_origin
 
+from fulmen.envs.base import stream
 from fulmen.errors import ConfigError, FulmenError
 from fulmen.types import Attempt, Complete, Episode, Message, Score, Split, Task, ToolCall
 
@@ -98,6 +99,10 @@ class ToolEnv(abc.ABC):
     @abc.abstractmethod
     def grade(self, task: Task, state: State, reply: Message) -> Score:
         """Returns the score of an episode from the state it ended in and the last reply."""
+
+    def tasks(self, split: Split, *, seed: int, start: int = 0) -> Iterator[Task]:
+        """Yields the stream of tasks from a place on, without end."""
+        return stream(self, split, seed=seed, start=start)
 
     async def rollout(self, task: Task, complete: Complete, attempt: Attempt) -> Episode:
         """Returns an attempt: the policy's replies, and the tools' answers between them."""

@@ -7,14 +7,14 @@ a score of None; one that could not be played is left out of its group and count
 """
 
 import asyncio
-import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fulmen.envs.base import Env
-from fulmen.errors import ConfigError, DataError, JudgeError, RunError, SandboxError
+from fulmen.errors import ConfigError, DataError, JudgeError, SandboxError
 from fulmen.types import (
     Attempt,
     Completion,
@@ -120,13 +120,8 @@ class Lockstep:
             asyncio.get_running_loop()
         except RuntimeError:
             return asyncio.run(self._run(jobs))
-        results: list[list[Result]] = []
-        thread = threading.Thread(target=lambda: results.append(asyncio.run(self._run(jobs))))
-        thread.start()
-        thread.join()
-        if not results:
-            raise RunError("episodes: broke in their thread; its error stands above")
-        return results[0]
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: asyncio.run(self._run(jobs))).result()
 
     async def complete(self, request: Request) -> Completion:
         """Returns the completion of a request, when the batch it falls into is done."""

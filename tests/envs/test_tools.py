@@ -97,6 +97,9 @@ def test_tools_change_the_state_and_the_grader_sees_it() -> None:
     assert len({request.seed for request in asked}) == 2
     names = [tool["function"]["name"] for tool in asked[0].tools]
     assert names == ["move", "look"]
+    assert [task.task_id for task, _ in zip(Bank().tasks("train", seed=0, start=2), range(2), strict=False)] == [
+        "bank-2", "bank-3",
+    ]  # fmt: skip
     # A second episode begins where the first one began.
     assert play(DONE)[0].state == {"purse": 10}
     assert play(DONE)[1].value == 0.0

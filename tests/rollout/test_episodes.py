@@ -110,6 +110,15 @@ def test_episodes_run_inside_a_running_loop() -> None:
 
     assert [r.score.value for r in asyncio.run(notebook())[0].rollouts] == [2.0, 2.0]
 
+    def broken(requests: Sequence[Request], *, on_finish: Callable[[int], None] | None = None) -> list[Completion]:
+        raise DataError("a prompt too long")
+
+    async def failing() -> None:
+        sample_groups(broken, Talk(), [Talk().task("train", seed=0, index=1)], 2, SAMPLING, seed=0)
+
+    with pytest.raises(DataError, match="a prompt too long"):
+        asyncio.run(failing())
+
 
 def test_several_requests_of_one_episode_are_answered_together() -> None:
     policy = Policy()

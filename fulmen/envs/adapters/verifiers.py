@@ -10,11 +10,11 @@ import importlib.util
 import itertools
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fulmen.envs.base import SingleTurn, read_meta, require_between, split_of
+from fulmen.envs.base import SingleTurn, read_meta, require_between, split_of, stream
 from fulmen.errors import ConfigError, VerifierError
 from fulmen.types import Attempt, Complete, Episode, Message, Score, Split, Task, content_hash, stable_seed
 
@@ -58,6 +58,10 @@ class VerifiersTaskset:
             task_id=f"{self.name}-{split}-{seed}-{index}", env=self.name, prompt=_prompt_of(entry.data), gold="",
             meta={"place": places[place]}, content_hash=_hash_of(entry),
         )  # fmt: skip
+
+    def tasks(self, split: Split, *, seed: int, start: int = 0) -> Iterator[Task]:
+        """Yields the stream of tasks from a place on, without end."""
+        return stream(self, split, seed=seed, start=start)
 
     async def rollout(self, task: Task, complete: Complete, attempt: Attempt) -> Episode:
         """Returns the episode of one reply to the prompt."""
