@@ -29,7 +29,24 @@ def failure(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "sft", "rl", "eval", "generate", "chat", "serve", "import", "export", "convert", "hybridise", "flops"],
+    [
+        "demo",
+        "sft",
+        "rl",
+        "eval",
+        "generate",
+        "chat",
+        "serve",
+        "import",
+        "export",
+        "convert",
+        "hybridise",
+        "flops",
+        "envs",
+        "data",
+        "check",
+        "calibrate",
+    ],  # fmt: skip
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
