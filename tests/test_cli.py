@@ -46,7 +46,7 @@ def failure(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         "data",
         "check",
         "calibrate",
-    ],  # fmt: skip
+    ],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
