@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,9 +26,9 @@ from fulmen.run import progress_bar
 from fulmen.types import Message, Split, Task, stable_seed
 
 CHUNK = 64
-"""Tasks that a worker makes at a time."""
-MIN_FRESH_FRAC = 0.02
-"""Share of new problems in a round below which a level counts as used up."""
+"""Most tasks that a worker makes at a time."""
+MAX_STALE = 512
+"""Tasks in a row without a new problem after which a level counts as used up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,26 +147,27 @@ def make_all(args: Args, portions: Sequence[Portion]) -> Iterator[tuple[Portion,
     with ProcessPoolExecutor(args.workers) as pool:
         for portion in portions:
             seen: set[str] = set()
-            start = 0
-            while len(seen) < portion.num:
-                starts = [start + CHUNK * i for i in range(min(args.workers, -(-(portion.num - len(seen)) // CHUNK)))]
-                start = starts[-1] + CHUNK
-                num_before = len(seen)
-                for records in pool.map(make_chunk, [args] * len(starts), [portion] * len(starts), starts):
+            start, num_stale = 0, 0
+            while (missing := portion.num - len(seen)) > 0:
+                size = min(CHUNK, -(-missing // args.workers))
+                starts = [start + size * i for i in range(args.workers)]
+                start += size * args.workers
+                for records in pool.map(partial(make_chunk, args, portion, size), starts):
                     fresh = {str(record["content_hash"]): record for record in records}
                     fresh = {key: record for key, record in fresh.items() if key not in seen}
                     kept = list(fresh.items())[: portion.num - len(seen)]
                     seen.update(key for key, _ in kept)
+                    num_stale = 0 if fresh else num_stale + size
                     yield portion, [record for _, record in kept]
-                if len(seen) - num_before < MIN_FRESH_FRAC * CHUNK * len(starts) and len(seen) < portion.num:
+                if num_stale >= MAX_STALE and len(seen) < portion.num:
                     raise ConfigError(f"num: {portion.name} {portion.level} has only about {len(seen)} problems")
 
 
-def make_chunk(args: Args, portion: Portion, start: int) -> list[dict[str, object]]:
-    """Returns the records of `CHUNK` places of a stream, each with the messages of a chat."""
+def make_chunk(args: Args, portion: Portion, size: int, start: int) -> list[dict[str, object]]:
+    """Returns the records of `size` places of a stream, each with the messages of a chat."""
     label = f"{portion.name}@{portion.level}"
     env = load(portion.name, level=portion.level, name=label, language=args.language, answer_form=args.answer_form)
-    return [to_record(env, env.task(args.split, seed=args.seed, index=start + i), args) for i in range(CHUNK)]
+    return [to_record(env, env.task(args.split, seed=args.seed, index=start + i), args) for i in range(size)]
 
 
 def to_record(env: Env, task: Task, args: Args) -> dict[str, object]:

@@ -6,6 +6,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fulmen import cli
 from fulmen.envs import SingleTurnEnv, load, names
 from fulmen.errors import RunError
 from fulmen.evals.calibrate import first_true
+from fulmen.recipes import data
 from fulmen.recipes.data import apportion
 from fulmen.rollout.remote import RemoteGenerate
 from fulmen.types import Message, Request, Sampling, Task
@@ -223,3 +225,18 @@ def test_a_server_that_fails_is_asked_again_and_a_refusal_is_final(url: str) -> 
 @pytest.mark.parametrize("place", range(7))
 def test_bisection(place: int) -> None:
     assert first_true(6, lambda index: index >= place) == place
+
+
+def test_a_level_that_is_used_up_leaves_no_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def three_problems(args: object, portion: object, size: int, start: int) -> list[dict[str, object]]:
+        return [{"content_hash": str((start + i) % 3)} for i in range(size)]
+
+    monkeypatch.setattr(data, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(data, "make_chunk", three_problems)
+    argv = ("data", "logic", "--out", str(tmp_path / "t.jsonl"), "--tasks", "survo", "--num")
+    run(capsys, *argv, "3")
+    (tmp_path / "t.jsonl").unlink()
+    assert "survo medium has only about 3 problems" in run(capsys, *argv, "4", code=2)
+    assert list(tmp_path.iterdir()) == []
