@@ -354,6 +354,8 @@ class Batch:
     """float32, of the targets under the sampling policy."""
     advantages_T: np.ndarray | None = None
     """float32."""
+    ref_logprobs_T: np.ndarray | None = None
+    """float32, of the targets under a reference policy."""
     expert_ids_T_LK: np.ndarray | None = None
     """int8, recorded routing to replay."""
 

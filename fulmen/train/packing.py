@@ -19,7 +19,10 @@ class Document:
     token_weight: float
     """Weight of each trained token of this document."""
     old_logprobs: np.ndarray | None = None
-    advantage: float | None = None
+    advantage: float | np.ndarray | None = None
+    """One for all its tokens, or one per token."""
+    ref_logprobs: np.ndarray | None = None
+    """Under a reference policy."""
     expert_ids: np.ndarray | None = None
     """int8 `[tokens - 1, LK]`, recorded routing of every token but the last."""
 
@@ -48,13 +51,21 @@ def pack(documents: Sequence[Document]) -> Batch:
         old_logprobs_T=joined([d.old_logprobs[1:] for d in documents if d.old_logprobs is not None], np.float32)
         if has_old
         else None,
-        advantages_T=joined([np.full(n, d.advantage) for n, d in zip(lengths, documents, strict=True)], np.float32)
+        advantages_T=joined([_per_target(d.advantage, n) for n, d in zip(lengths, documents, strict=True)], np.float32)
         if documents[0].advantage is not None
+        else None,
+        ref_logprobs_T=joined([d.ref_logprobs[1:] for d in documents if d.ref_logprobs is not None], np.float32)
+        if documents[0].ref_logprobs is not None
         else None,
         expert_ids_T_LK=joined([d.expert_ids for d in documents if d.expert_ids is not None], np.int8)
         if has_routes
         else None,
     )
+
+
+def _per_target(value: float | np.ndarray | None, count: int) -> np.ndarray:
+    """Returns a document's value for each of its `count` targets."""
+    return value[1:] if isinstance(value, np.ndarray) else np.full(count, value)
 
 
 def _check(documents: Sequence[Document]) -> None:
@@ -65,12 +76,14 @@ def _check(documents: Sequence[Document]) -> None:
         for name, values, wanted in (
             ("mask", d.mask, length),
             ("old_logprobs", d.old_logprobs, length),
+            ("ref_logprobs", d.ref_logprobs, length),
+            ("advantage", d.advantage if isinstance(d.advantage, np.ndarray) else None, length),
             ("expert_ids", d.expert_ids, length - 1),
         ):
             if values is not None and len(values) != wanted:
                 raise DataError(f"{name}: {len(values)} of them for {length} tokens; allowed: {wanted}")
         if d.mask[0]:
             raise DataError("mask[0]=True; allowed: False, since nothing predicts the first token")
-    for name in ("old_logprobs", "advantage", "expert_ids"):
+    for name in ("old_logprobs", "advantage", "ref_logprobs", "expert_ids"):
         if len({getattr(d, name) is None for d in documents}) > 1:
             raise DataError(f"{name}: None in some documents only; allowed: in all of them or in none")

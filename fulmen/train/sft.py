@@ -19,8 +19,10 @@ def cross_entropy(
     mask_B_T: Tensor,
     *,
     token_weights_B_T: Tensor,
+    document_ids_B_T: Tensor | None = None,
+    ref_logprobs_B_T: Tensor | None = None,
 ) -> LossOutput:
-    """Returns -sum weight * log p over trained tokens; ignores the two arguments that RL losses need."""
+    """Returns -sum weight * log p over trained tokens; ignores the arguments that RL losses need."""
     return LossOutput(loss=-(token_weights_B_T * logprobs_B_T * mask_B_T).sum())
 
 

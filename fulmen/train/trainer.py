@@ -48,8 +48,13 @@ class Loss(Protocol):
         mask_B_T: Tensor,
         *,
         token_weights_B_T: Tensor,
+        document_ids_B_T: Tensor | None = None,
+        ref_logprobs_B_T: Tensor | None = None,
     ) -> LossOutput:
-        """Returns the loss and its per-token quantities."""
+        """Returns the loss and its per-token quantities.
+
+        `document_ids_B_T` says which tokens are of one document, `ref_logprobs_B_T` is of a reference policy.
+        """
         ...
 
 
@@ -174,6 +179,16 @@ class Trainer:
             metrics["mtp_loss"] = mtp
         return StepResult(metrics=metrics, tokens={name: np.concatenate(parts) for name, parts in tokens.items()})
 
+    @torch.no_grad()
+    def logprobs(self, batch: Batch) -> np.ndarray:
+        """Returns the log-probability `[T]` of every trained target under the weights as they are; 0 elsewhere."""
+        parts = []
+        for micro in split_batch(batch, self.micro_batch_tokens):
+            encoded, trained, targets_M = self._encode(micro)
+            found_M, _ = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
+            parts.append(found_M.new_zeros(len(micro.token_ids_T)).index_put((trained,), found_M).cpu().numpy())
+        return np.concatenate(parts)
+
     def _mtp_loss(self, micro: Batch, encoded: Hidden) -> Tensor:
         """Returns the mean over MTP modules of their cross-entropy, weighted by tokens as the batch says."""
         device = self.model.lm_head.weight.device
@@ -191,25 +206,34 @@ class Trainer:
             total = total - (weights_T[ahead_T[trained]].to(logprob.dtype) * logprob).sum()
         return total / len(encoded.mtp)
 
-    def _forward(self, micro: Batch, loss: Loss) -> tuple[LossOutput, dict[str, np.ndarray], Hidden]:
+    def _head(self) -> Tensor:
+        """Returns the head's rows of tokens that exist."""
+        return self.model.lm_head.weight[: self.vocab_size]
+
+    def _encode(self, micro: Batch) -> tuple[Hidden, Tensor, Tensor]:
+        """Returns what the model makes of a micro-batch, the places of its trained targets `[M]`, and these."""
         device = self.model.lm_head.weight.device
-        mask_T = torch.from_numpy(micro.mask_T).to(device)
         routes = micro.expert_ids_T_LK
         encoded = self.model.encode(
             torch.from_numpy(micro.token_ids_T)[None].to(device),
             cu_seqlens=torch.from_numpy(micro.cu_seqlens).to(device),
             expert_ids=None if routes is None else torch.from_numpy(routes)[None].to(device),
-            with_mtp=self.mtp_coefficient > 0,
+            with_mtp=self.mtp_coefficient > 0 and torch.is_grad_enabled(),
         )
-        trained = mask_T.nonzero().squeeze(1)
-        targets_M = torch.from_numpy(micro.target_ids_T).to(device)[trained]
-        head = self.model.lm_head.weight[: self.vocab_size]
-        logprob_M, entropy_M = token_logprobs(encoded.hidden[0, trained], head, targets_M)
+        trained = torch.from_numpy(micro.mask_T).to(device).nonzero().squeeze(1)
+        return encoded, trained, torch.from_numpy(micro.target_ids_T).to(device)[trained]
+
+    def _forward(self, micro: Batch, loss: Loss) -> tuple[LossOutput, dict[str, np.ndarray], Hidden]:
+        device = self.model.lm_head.weight.device
+        encoded, trained, targets_M = self._encode(micro)
+        logprob_M, entropy_M = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
         detached = logprob_M.detach()
 
         def row(values: np.ndarray | None, default: Tensor) -> Tensor:
             chosen = default if values is None else torch.from_numpy(values).to(device)[trained].to(default.dtype)
             return chosen[None]
+
+        documents = np.repeat(np.arange(len(micro.cu_seqlens) - 1), np.diff(micro.cu_seqlens))
 
         output = loss(
             logprob_M[None],
@@ -217,6 +241,8 @@ class Trainer:
             row(micro.advantages_T, torch.ones_like(detached)),
             torch.ones_like(targets_M, dtype=torch.bool)[None],
             token_weights_B_T=row(micro.token_weights_T, detached),
+            document_ids_B_T=row(documents, targets_M),
+            ref_logprobs_B_T=None if micro.ref_logprobs_T is None else row(micro.ref_logprobs_T, detached),
         )
         quantities = {"target_ids": targets_M, "logprobs": detached, "entropy": entropy_M}
         quantities |= {name: values[0] for name, values in output.tokens.items()}

@@ -45,6 +45,8 @@ class Spy:
         mask_B_T: Tensor,
         *,
         token_weights_B_T: Tensor,
+        document_ids_B_T: Tensor | None = None,
+        ref_logprobs_B_T: Tensor | None = None,
     ) -> LossOutput:
         """Returns the loss."""
         self.token_weights.append(token_weights_B_T.detach())

@@ -185,6 +185,8 @@ def test_gradients_of_an_interrupted_step_do_not_enter_the_next() -> None:
         mask_B_T: Tensor,
         *,
         token_weights_B_T: Tensor,
+        document_ids_B_T: Tensor | None = None,
+        ref_logprobs_B_T: Tensor | None = None,
     ) -> LossOutput:
         nonlocal calls
         calls += 1
@@ -396,6 +398,8 @@ def test_a_loss_needs_no_rl_fields() -> None:
         mask_B_T: Tensor,
         *,
         token_weights_B_T: Tensor,
+        document_ids_B_T: Tensor | None = None,
+        ref_logprobs_B_T: Tensor | None = None,
     ) -> LossOutput:
         seen.extend([logprobs_B_T.detach() - old_logprobs_B_T, advantages_B_T])
         return cross_entropy(

@@ -7,7 +7,7 @@ import math
 import warnings
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fulmen.errors import ConfigError
@@ -22,6 +22,8 @@ def cispo(
     mask_B_T: Bool[Tensor, "B T"],
     *,
     token_weights_B_T: Float[Tensor, "B T"],
+    document_ids_B_T: Int[Tensor, "B T"] | None = None,
+    ref_logprobs_B_T: Float[Tensor, "B T"] | None = None,
     weight_max: float = 5.0,
     weight_min: float = 0.0,
     mask_ratio_min: float | None = None,

@@ -4,7 +4,7 @@ Source: MiniMax-M1 report, eq. (1) and (2); DeepSeekMath (arXiv 2402.03300). Axe
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fulmen.errors import ConfigError
@@ -21,6 +21,8 @@ def ppo(
     mask_B_T: Bool[Tensor, "B T"],
     *,
     token_weights_B_T: Float[Tensor, "B T"],
+    document_ids_B_T: Int[Tensor, "B T"] | None = None,
+    ref_logprobs_B_T: Float[Tensor, "B T"] | None = None,
     ratio_min: float = 0.8,
     ratio_max: float = 1.2,
 ) -> LossOutput:
