@@ -4,7 +4,9 @@ Axes: `T` tokens of all documents of a micro-batch, `M` trained tokens among the
 """
 
 import dataclasses
+import math
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fulmen.errors import ConfigError, DataError
+from fulmen.errors import ConfigError, DataError, RunError
 from fulmen.kernels.logprob import token_logprobs
 from fulmen.model import Model
 from fulmen.model.flops import mfu, training_flops
@@ -65,6 +67,19 @@ class StepResult:
     metrics: dict[str, float]
     tokens: dict[str, np.ndarray]
     """Quantities of the trained tokens, in batch order: target_ids, logprobs, entropy, and the loss's own."""
+    is_skipped: bool = False
+    """The loss or the gradient was not finite: weights and optimizer are as before."""
+
+
+@dataclass(kw_only=True)
+class _Sums:
+    """What the micro-batches of a step add up to, beside the gradient."""
+
+    loss: float = 0.0
+    balance: float = 0.0
+    mtp: float = 0.0
+    loads: list[Tensor] = field(default_factory=list)
+    tokens: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Trainer:
@@ -75,6 +90,8 @@ class Trainer:
     `router_bias_rate` is the step of the routers' biases towards even load (DeepSeek-V3: 0.001).
     `vocab_size` is the tokenizer's where the head is padded beyond it: the engine never samples the padding, so
     probabilities that include it would be of another distribution.
+    A step whose loss or gradient is not finite is skipped; after `max_skipped` of them in a row no further one is
+    begun. Where memory runs out, `micro_batch_tokens` is halved for good and the step done again.
 
     Raises: ConfigError for settings out of range.
     """
@@ -90,6 +107,7 @@ class Trainer:
         router_bias_rate: float = 0.0,
         micro_batch_tokens: int = 4096,
         vocab_size: int | None = None,
+        max_skipped: int = 3,
     ) -> None:
         num_rows = model.config.vocab_size
         self.vocab_size = num_rows if vocab_size is None else vocab_size
@@ -111,6 +129,7 @@ class Trainer:
                 "0 for routers without a bias",
             ),
             ("micro_batch_tokens", micro_batch_tokens, micro_batch_tokens >= 1, "at least 1"),
+            ("max_skipped", max_skipped, max_skipped >= 1, "at least 1"),
             ("vocab_size", self.vocab_size, 1 <= self.vocab_size <= num_rows, f"from 1 to the head's {num_rows}"),
         ):
             if not is_right:
@@ -118,7 +137,8 @@ class Trainer:
         self.model, self.optimizer = model, optimizer
         self.clip_norm, self.balance_coefficient = clip_norm, balance_coefficient
         self.mtp_coefficient, self.router_bias_rate = mtp_coefficient, router_bias_rate
-        self.micro_batch_tokens = micro_batch_tokens
+        self.micro_batch_tokens = self._asked_tokens = micro_batch_tokens
+        self.max_skipped, self.num_skipped = max_skipped, 0
 
     def step(self, batch: Batch, loss: Loss, *, lr: float | None = None) -> StepResult:
         """Returns metrics of one update; the loss's gradient does not depend on how the batch is cut.
@@ -127,67 +147,120 @@ class Trainer:
 
         The balance loss is no sum over tokens: it is that of each micro-batch, averaged by their tokens.
 
-        Raises: DataError when no token of the batch is trained.
+        Raises: DataError when no token of the batch is trained; RunError when the last `max_skipped` steps were all
+        skipped, or one document alone does not fit into memory.
         """
         if not batch.mask_T.any():
             raise DataError("a batch without trained tokens; allowed: at least one True in mask_T")
+        if self.num_skipped >= self.max_skipped:
+            raise RunError(
+                f"{self.num_skipped} optimizer steps in a row had a loss or gradient that is not finite; the weights "
+                "are those before the first of them; allowed: another --run with a lower lr, clip_norm or weight_max"
+            )
         started = time.perf_counter()
         if lr is not None:
             self.optimizer.set_lr(lr)
-        # An interrupted step may have left some.
-        self.optimizer.zero_grad(set_to_none=True)
-        total_loss, balance, mtp = 0.0, 0.0, 0.0
-        loads: list[Tensor] = []
-        tokens: dict[str, list[np.ndarray]] = defaultdict(list)
-        for micro in split_batch(batch, self.micro_batch_tokens):
-            share = len(micro.token_ids_T) / len(batch.token_ids_T)
-            output, micro_tokens, encoded = self._forward(micro, loss)
-            total = output.loss + self.balance_coefficient * share * encoded.balance_loss
-            if encoded.mtp:
-                mtp_loss = self._mtp_loss(micro, encoded)
-                total = total + self.mtp_coefficient * mtp_loss
-                mtp += mtp_loss.item()
-            total.backward()
-            total_loss += output.loss.item()
-            balance += share * encoded.balance_loss.item()
-            loads.append(encoded.loads)
-            for name, values in micro_tokens.items():
-                tokens[name].append(values)
+        sums = self._add_gradients(batch, loss)
         parameters = list(self.model.parameters())
         grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
-        self.optimizer.step()
+        is_skipped = not (math.isfinite(sums.loss) and math.isfinite(grad_norm))
+        self.num_skipped = self.num_skipped + 1 if is_skipped else 0
+        if not is_skipped:
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        loads_L_E = torch.stack(loads).sum(0)
-        if self.router_bias_rate:
+        loads_L_E = torch.stack(sums.loads).sum(0)
+        if self.router_bias_rate and not is_skipped:
             self.model.update_router_bias(loads_L_E, rate=self.router_bias_rate)
         metrics = {
-            "loss": total_loss,
-            "balance_loss": balance,
+            "loss": sums.loss,
+            "balance_loss": sums.balance,
             "grad_norm": float(grad_norm),
             "tiny_grad_frac": float(tiny),
             "lr": self.optimizer.lr,
             "num_tokens": float(len(batch.token_ids_T)),
+            "skipped": float(is_skipped),
             "flops": float(training_flops(self.model.config, np.diff(batch.cu_seqlens).tolist())),
         }
         if self.model.lm_head.weight.is_cuda:
             # The norm was read back, so the device has done all but the optimizer's step.
             metrics["mfu"] = mfu(metrics["flops"], seconds=time.perf_counter() - started)
+        if self.micro_batch_tokens != self._asked_tokens:
+            metrics["micro_batch_tokens"] = float(self.micro_batch_tokens)
         if len(loads_L_E):
             metrics["max_violation"] = float(max_violation(loads_L_E).mean())
         if self.mtp_coefficient:
-            metrics["mtp_loss"] = mtp
-        return StepResult(metrics=metrics, tokens={name: np.concatenate(parts) for name, parts in tokens.items()})
+            metrics["mtp_loss"] = sums.mtp
+        tokens = {name: np.concatenate(parts) for name, parts in sums.tokens.items()}
+        return StepResult(metrics=metrics, tokens=tokens, is_skipped=is_skipped)
+
+    def state(self) -> dict[str, int]:
+        """Returns what a checkpoint keeps beside weights and optimizer; a resumed run counts skipped steps anew."""
+        return {"micro_batch_tokens": self.micro_batch_tokens}
+
+    def load(self, state: Mapping[str, int]) -> None:
+        """Goes on from a `state`."""
+        self.micro_batch_tokens = state["micro_batch_tokens"]
+
+    def _add_gradients(self, batch: Batch, loss: Loss) -> _Sums:
+        """Leaves the gradient of the batch in the parameters, in smaller pieces where memory runs out."""
+        while True:
+            # An interrupted or failed pass may have left some.
+            self.optimizer.zero_grad(set_to_none=True)
+            sums, micro = _Sums(), batch
+            try:
+                for micro in split_batch(batch, self.micro_batch_tokens):
+                    self._add_gradient(micro, loss, share=len(micro.token_ids_T) / len(batch.token_ids_T), sums=sums)
+                return sums
+            except torch.OutOfMemoryError as error:
+                self._shrink(micro, error)
+            # Only now, without the error's frames, are the failed pass's tensors gone.
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _add_gradient(self, micro: Batch, loss: Loss, *, share: float, sums: _Sums) -> None:
+        output, micro_tokens, encoded = self._forward(micro, loss)
+        total = output.loss + self.balance_coefficient * share * encoded.balance_loss
+        if encoded.mtp:
+            mtp_loss = self._mtp_loss(micro, encoded)
+            total = total + self.mtp_coefficient * mtp_loss
+            sums.mtp += mtp_loss.item()
+        total.backward()
+        sums.loss += output.loss.item()
+        sums.balance += share * encoded.balance_loss.item()
+        sums.loads.append(encoded.loads)
+        for name, values in micro_tokens.items():
+            sums.tokens[name].append(values)
+
+    def _shrink(self, micro: Batch, error: torch.OutOfMemoryError) -> None:
+        """Halves `micro_batch_tokens` below a piece that did not fit. Raises: RunError if that is one document."""
+        num_tokens = len(micro.token_ids_T)
+        if len(micro.cu_seqlens) <= 2:
+            raise RunError(
+                f"one document of {num_tokens} tokens does not fit into memory ({error}); allowed: a shorter window, "
+                "fewer num_slots, or a smaller model"
+            ) from None
+        self.micro_batch_tokens = max(min(self.micro_batch_tokens, num_tokens) // 2, 1)
+        warnings.warn(
+            f"{num_tokens} tokens at a time do not fit into memory; from here on "
+            f"micro_batch_tokens={self.micro_batch_tokens}",
+            stacklevel=4,
+        )
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> np.ndarray:
         """Returns the log-probability `[T]` of every trained target under the weights as they are; 0 elsewhere."""
-        parts = []
-        for micro in split_batch(batch, self.micro_batch_tokens):
-            encoded, trained, targets_M = self._encode(micro)
-            found_M, _ = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
-            parts.append(found_M.new_zeros(len(micro.token_ids_T)).index_put((trained,), found_M).cpu().numpy())
-        return np.concatenate(parts)
+        while True:
+            parts, micro = [], batch
+            try:
+                for micro in split_batch(batch, self.micro_batch_tokens):
+                    encoded, trained, targets_M = self._encode(micro)
+                    found_M, _ = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
+                    found_T = found_M.new_zeros(len(micro.token_ids_T)).index_put((trained,), found_M)
+                    parts.append(found_T.cpu().numpy())
+                return np.concatenate(parts)
+            except torch.OutOfMemoryError as error:
+                self._shrink(micro, error)
 
     def _mtp_loss(self, micro: Batch, encoded: Hidden) -> Tensor:
         """Returns the mean over MTP modules of their cross-entropy, weighted by tokens as the batch says."""
