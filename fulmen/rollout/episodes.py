@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 from fulmen.envs.base import Env
 from fulmen.errors import ConfigError, DataError, JudgeError, SandboxError
+from fulmen.rollout.limits import OutOfTimeError, PolicyClock, within
 from fulmen.types import (
     Attempt,
+    Complete,
     Completion,
-    Episode,
     Generate,
     Request,
     Rollout,
@@ -40,10 +41,14 @@ class Patience:
     """Times that a failed episode or score is tried again."""
     backoff_s: float = 0.5
     """Seconds before the first of these; doubled for each further one."""
+    limit_s: float = 600.0
+    """Longest that an environment may play an episode, or score one, without the time of the policy; not retried."""
 
     def __post_init__(self) -> None:
         if self.retries < 0 or self.backoff_s < 0:
             raise ConfigError(f"retries={self.retries}, backoff_s={self.backoff_s}; allowed: 0 or more")
+        if not self.limit_s > 0:
+            raise ConfigError(f"limit_s={self.limit_s}; allowed: above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +91,9 @@ def sample_groups(
     """
     patience = patience or Patience()
     attempts = [Attempt(sampling=sampling, seed=seed, index=index) for index in range(group_size)]
-    lockstep = Lockstep(generate, on_finish=on_finish)
-    jobs = [_play(env, task, attempt, lockstep, patience) for task in tasks for attempt in attempts]
+    clock = PolicyClock(generate)
+    lockstep = Lockstep(clock, on_finish=on_finish)
+    jobs = [_play(env, task, attempt, lockstep, clock, patience) for task in tasks for attempt in attempts]
     outcomes = lockstep.run(jobs)
     groups = []
     for position, task in enumerate(tasks):
@@ -164,21 +170,25 @@ class _Outcome:
     failure: Failure | None = None
 
 
-async def _play(env: Env, task: Task, attempt: Attempt, lockstep: Lockstep, patience: Patience) -> _Outcome:
+async def _play(
+    env: Env, task: Task, attempt: Attempt, lockstep: Lockstep, clock: PolicyClock, patience: Patience
+) -> _Outcome:
     """Returns one attempt, scored if that can be done."""
+
+    def timed(act: Callable[[Complete], Awaitable[Result]]) -> Awaitable[Result]:
+        return within(patience.limit_s, act, complete=lockstep.complete, now=clock.now)
+
     try:
         episode, status, error = await _persist(
-            lambda: env.rollout(task, lockstep.complete, attempt), patience, default="invalid_infra"
+            lambda: timed(lambda complete: env.rollout(task, complete, attempt)), patience, default="invalid_infra"
         )
     finally:
         lockstep.leave()
     if episode is None:
         return _Outcome(failure=Failure(task=task, attempt=attempt.index, status=status, error=error))
-    return await _judge(env, task, episode, attempt, patience)
-
-
-async def _judge(env: Env, task: Task, episode: Episode, attempt: Attempt, patience: Patience) -> _Outcome:
-    score, status, error = await _persist(lambda: env.score(task, episode), patience, default="invalid_verifier")
+    score, status, error = await _persist(
+        lambda: timed(lambda _: env.score(task, episode)), patience, default="invalid_verifier"
+    )
     if score is None:
         score = Score(value=None, status=status, info=error.splitlines()[0])
     *earlier, last = episode.completions
@@ -205,6 +215,8 @@ async def _persist(
             result = await action()
         except Exception as problem:  # any error of an environment is a failure of its own, never the model's
             status, error = _status_of(problem, default), _describe(problem)
+            if isinstance(problem, OutOfTimeError):
+                break
             continue
         if not isinstance(result, Score) or result.is_valid or trial == patience.retries:
             return result, "ok", ""

@@ -1,7 +1,8 @@
 """`fulmen rl` on a toy, killed where a plan says; for the tests that prove that a kill loses nothing.
 
-`python -m tests.recipes.kills FOLDER PLAN [FOLDER PLAN ...]` starts the recipe once per entry of each PLAN (a JSON
-list), each time in a process of its own, forked from one that has imported torch and used none:
+`python -m tests.recipes.kills FOLDER PLAN [FOLDER PLAN ...]` takes each PLAN, {"num_steps": ..., "sessions": [...]} in
+JSON, and starts the recipe once per session in a process of its own, forked from one that has imported torch and used
+none of it. A session
 
     "NAME"     dies by SIGKILL within its first call of POINTS[NAME], when half of the call is done
     "NAME+k"   the same, k calls later
@@ -39,7 +40,7 @@ from fulmen.train import Trainer
 from tests.recipes.toy import even_length_mixture
 
 OPTIONS = (
-    "--num-steps", "3", "--num-groups", "3", "--group-size", "4", "--num-updates", "3", "--window", "12", "--num-slots",
+    "--num-groups", "3", "--group-size", "4", "--num-updates", "3", "--window", "12", "--num-slots",
     "8", "--heldout-every", "2", "--heldout-tasks", "2", "--threads", "1",
 )  # fmt: skip
 
@@ -61,11 +62,12 @@ def write_init(folder: Path) -> None:
     save_model(model, folder, tokenizer=tokenizer)
 
 
-def start(folder: Path) -> None:
+def start(folder: Path, num_steps: int) -> None:
     """Runs the recipe."""
     torch.set_num_threads(1)
     with mock.patch.object(rl, "make_mixture", even_length_mixture):
-        main(["rl", "--init", str(folder.parent / "init"), "--run", str(folder), *OPTIONS])
+        where = ["--init", str(folder.parent / "init"), "--run", str(folder)]
+        main(["rl", *where, "--num-steps", str(num_steps), *OPTIONS])
 
 
 def arm(entry: object) -> None:
@@ -115,15 +117,15 @@ def do_half(action: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         action(*args, **kwargs)
 
 
-def run_sessions(folder: Path, plan: list[object]) -> list[int]:
+def run_sessions(folder: Path, plan: dict[str, Any]) -> list[int]:
     """Returns the exit statuses of the sessions of a plan."""
     statuses = []
-    for entry in plan:
+    for entry in plan["sessions"]:
         child = os.fork()
         if child == 0:
             try:
                 arm(entry)
-                start(folder)
+                start(folder, plan["num_steps"])
             except SystemExit as leaving:
                 os._exit(int(leaving.code or 0))
             except BaseException:
