@@ -132,7 +132,9 @@ class Run:
             with _locked(folder) as lock:
                 _remove_leftovers(folder)
                 return cls(folder, config, lock)
-        if folder.exists() and any(entry.name != ".lock" for entry in folder.iterdir()):
+        # A first session that was killed at once leaves these two.
+        begun = {".lock", f".{CONFIG}.tmp"}
+        if folder.exists() and any(entry.name not in begun for entry in folder.iterdir()):
             raise RunError(f"{folder}: not empty and not a run's folder ({CONFIG} is missing); allowed: another --run")
         with guard_space(folder, num_bytes=0):
             folder.mkdir(parents=True, exist_ok=True)

@@ -162,6 +162,15 @@ def test_what_killed_writes_left_aside_is_removed_and_a_replaced_checkpoint_come
     assert left == []
 
 
+def test_a_run_killed_while_it_wrote_its_first_file_can_begin_again(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    for name in (".lock", ".config.json.tmp"):
+        (tmp_path / "r" / name).write_text("{")
+    with open_run(tmp_path / "r") as run:
+        assert run.config["args"] == {"lr": 1.0}
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == [".lock", "config.json"]
+
+
 def test_an_error_that_ends_a_run_names_step_and_checkpoint_and_keeps_its_class(tmp_path: Path) -> None:
     class PausedError(RunError):
         pass

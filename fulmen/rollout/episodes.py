@@ -7,6 +7,7 @@ a score of None; one that could not be played is left out of its group and count
 """
 
 import asyncio
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,11 @@ from typing import Any, TypeVar
 
 from fulmen.envs.base import Env
 from fulmen.errors import ConfigError, DataError, JudgeError, SandboxError
-from fulmen.rollout.limits import OutOfTimeError, PolicyClock, within
+from fulmen.rollout.limits import OutOfTimeError, within
 from fulmen.types import (
     Attempt,
-    Complete,
     Completion,
+    Episode,
     Generate,
     Request,
     Rollout,
@@ -91,9 +92,8 @@ def sample_groups(
     """
     patience = patience or Patience()
     attempts = [Attempt(sampling=sampling, seed=seed, index=index) for index in range(group_size)]
-    clock = PolicyClock(generate)
-    lockstep = Lockstep(clock, on_finish=on_finish)
-    jobs = [_play(env, task, attempt, lockstep, clock, patience) for task in tasks for attempt in attempts]
+    lockstep = Lockstep(generate, on_finish=on_finish)
+    jobs = [_play(env, task, attempt, lockstep, patience) for task in tasks for attempt in attempts]
     outcomes = lockstep.run(jobs)
     groups = []
     for position, task in enumerate(tasks):
@@ -116,6 +116,7 @@ class Lockstep:
         self._waiting: list[tuple[Request, asyncio.Future[Completion]]] = []
         self._num_playing = 0
         self._progress = asyncio.Event()
+        self._policy_s = 0.0
 
     def run(self, jobs: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
         """Returns the results of the jobs, in their order. Each job must call `leave` when it needs no completion more.
@@ -136,6 +137,10 @@ class Lockstep:
         self._progress.set()
         return await future
 
+    def now(self) -> float:
+        """Returns seconds of a clock that stands while the policy generates: that holds up every environment."""
+        return time.monotonic() - self._policy_s
+
     def leave(self) -> None:
         """Says that the calling job needs no completion any more."""
         self._num_playing -= 1
@@ -155,7 +160,9 @@ class Lockstep:
     def _answer(self) -> None:
         """Generates what is asked for, in the thread of the loop: the policy's numbers depend on its thread."""
         asked, self._waiting = self._waiting, []
+        started = time.monotonic()
         completions = self._generate([request for request, _ in asked], on_finish=self._on_finish)
+        self._policy_s += time.monotonic() - started
         if len(completions) != len(asked):
             raise DataError(
                 f"generate: {len(completions)} completions for {len(asked)} requests; allowed: one for each"
@@ -170,24 +177,28 @@ class _Outcome:
     failure: Failure | None = None
 
 
-async def _play(
-    env: Env, task: Task, attempt: Attempt, lockstep: Lockstep, clock: PolicyClock, patience: Patience
-) -> _Outcome:
+async def _play(env: Env, task: Task, attempt: Attempt, lockstep: Lockstep, patience: Patience) -> _Outcome:
     """Returns one attempt, scored if that can be done."""
-
-    def timed(act: Callable[[Complete], Awaitable[Result]]) -> Awaitable[Result]:
-        return within(patience.limit_s, act, complete=lockstep.complete, now=clock.now)
-
     try:
         episode, status, error = await _persist(
-            lambda: timed(lambda complete: env.rollout(task, complete, attempt)), patience, default="invalid_infra"
+            lambda: within(patience.limit_s, lambda complete: env.rollout(task, complete, attempt), lockstep),
+            patience,
+            default="invalid_infra",
         )
     finally:
         lockstep.leave()
     if episode is None:
         return _Outcome(failure=Failure(task=task, attempt=attempt.index, status=status, error=error))
+    return await _judge(env, task, episode, attempt, lockstep, patience)
+
+
+async def _judge(
+    env: Env, task: Task, episode: Episode, attempt: Attempt, lockstep: Lockstep, patience: Patience
+) -> _Outcome:
     score, status, error = await _persist(
-        lambda: timed(lambda _: env.score(task, episode)), patience, default="invalid_verifier"
+        lambda: within(patience.limit_s, lambda _: env.score(task, episode), lockstep),
+        patience,
+        default="invalid_verifier",
     )
     if score is None:
         score = Score(value=None, status=status, info=error.splitlines()[0])

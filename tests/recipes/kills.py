@@ -112,7 +112,8 @@ def do_half(action: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         largest = max(args[0].iterdir(), key=lambda path: path.stat().st_size)
         os.truncate(largest, largest.stat().st_size // 2)
     elif action.__name__ == "rmtree":
-        next(path for path in Path(args[0]).rglob("*") if path.is_file()).unlink()
+        for path in [path for path in Path(args[0]).rglob("*") if path.is_file()][:1]:
+            path.unlink()
     elif action.__name__ != "_put_in_place":
         action(*args, **kwargs)
 
