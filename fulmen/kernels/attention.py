@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -37,13 +38,26 @@ class Borders:
     lengths: Sequence[int] | None = None
     """The same on the host; None has them read back where they are needed."""
 
+    given_tiles: Int[Tensor, "X 2"] | None = None
+    """`tiles`, where they are there already."""
+
     @cached_property
     def tiles(self) -> Int[Tensor, "X 2"]:
-        """(document, first token) of tiles of 64 tokens, those that see most first."""
+        """(document, first token) of tiles of 64 tokens, int32; one of a document that is empty does nothing."""
+        if self.given_tiles is not None:
+            return self.given_tiles
         lengths = self.cu_seqlens.diff().tolist() if self.lengths is None else self.lengths
-        found = [(start, n) for n, length in enumerate(lengths) for start in range(0, length, SHORT_TILE)]
-        found.sort(key=lambda tile: -tile[0])
-        return torch.tensor([(n, start) for start, n in found], dtype=torch.int32).to(self.cu_seqlens.device)
+        host, device = torch.from_numpy(tiles_of(lengths)), self.cu_seqlens.device
+        return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
+
+
+def tiles_of(lengths: Sequence[int]) -> np.ndarray:
+    """Returns (document, first token) of tiles of 64 tokens `[X, 2]`, int32, those that see most first."""
+    counts = -(-np.asarray(lengths, dtype=np.int64) // SHORT_TILE)
+    documents = np.repeat(np.arange(len(counts)), counts)
+    starts = (np.arange(len(documents)) - np.repeat(np.cumsum(counts) - counts, counts)) * SHORT_TILE
+    order = np.argsort(-starts, kind="stable")
+    return np.stack([documents[order], starts[order]], axis=1).astype(np.int32)
 
 
 def packed_attention(

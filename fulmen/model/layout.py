@@ -40,14 +40,18 @@ class Layout:
     """With a chunk-aligned cache, unless a step: how the tokens fall on the grid of chunks."""
     is_invariant: bool = False
     """True when a token's result must not depend on what else is in the pass, bit by bit."""
-
     counts: Sequence[int] | None = None
     """New tokens of each document, where the host knows them."""
+    tiles_X_2: Tensor | None = None
+    """Tiles of attention, where they are there already."""
 
     @cached_property
     def borders(self) -> Borders:
         """The documents as CUDA's attention takes them; the longest is known to the host."""
-        return Borders(cu_seqlens=self.cu_seqlens.to(torch.int32), longest=self.longest, lengths=self.counts)
+        return Borders(
+            cu_seqlens=self.cu_seqlens.to(torch.int32), longest=self.longest, lengths=self.counts,
+            given_tiles=self.tiles_X_2,
+        )  # fmt: skip
 
     @property
     def seen_after_N(self) -> Tensor:
@@ -91,22 +95,6 @@ def make_layout(
     if batch * length == num_documents:
         return step_layout(cache, longest=longest, is_invariant=is_invariant)
     return extend_layout(cache, cu_seqlens.tolist(), seen, is_invariant=is_invariant)
-
-
-def packed_layout(borders: Sequence[int], device: torch.device) -> Layout:
-    """Returns the layout of packed documents between `borders`, known to the host, without a cache.
-
-    Nothing is read back from the device.
-    """
-    counts = [end - start for start, end in pairwise(borders)]
-    host = torch.tensor([[0, *counts], borders], dtype=torch.int64)
-    counts_N1, cu_seqlens = _to_device(host, device).unbind(0)
-    document_T = torch.repeat_interleave(counts_N1[1:], output_size=borders[-1])
-    return Layout(
-        cu_seqlens=cu_seqlens, document_T=document_T, longest=max(counts), cache=None,
-        positions_T=torch.arange(borders[-1], device=device) - cu_seqlens[document_T],
-        is_step=max(counts) == 1, counts=counts,
-    )  # fmt: skip
 
 
 def _to_device(host: Tensor, device: torch.device) -> Tensor:

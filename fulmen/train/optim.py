@@ -19,6 +19,8 @@ class Masters:
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         self.parameters = list(parameters)
         self.flat = nn.Parameter(torch.cat([p.detach().flatten().float() for p in self.parameters]))
+        self.gradient = torch.zeros_like(self.flat)
+        """Where gradients are added up; it stays in its place."""
         self._sizes = [p.numel() for p in self.parameters]
 
     def views(self, flat: Tensor) -> list[Tensor]:
@@ -28,14 +30,15 @@ class Masters:
 
     @torch.no_grad()
     def gather(self) -> None:
-        """Adds the parameters' gradients to that of `flat`, and takes them from the parameters."""
-        missing = [p for p in self.parameters if p.grad is None]
-        for p in missing:
-            p.grad = torch.zeros_like(p)
-        new = torch.cat([p.grad.flatten() for p in self.parameters if p.grad is not None])
-        self.flat.grad = new.float() if self.flat.grad is None else self.flat.grad.add_(new)
+        """Adds the parameters' gradients to `gradient`, and takes them from the parameters."""
+        parts = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in self.parameters]
+        self.gradient.add_(torch.cat(parts))
         for p in self.parameters:
             p.grad = None
+
+    def clear(self) -> None:
+        """Begins a new sum of gradients."""
+        self.flat.grad = self.gradient.zero_()
 
     @torch.no_grad()
     def scatter(self) -> None:
@@ -80,6 +83,14 @@ class AdamW(torch.optim.AdamW):
         """Takes the gradients of a backward pass; a no-op without masters, where they stay in the parameters."""
         if self.masters is not None:
             self.masters.gather()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drops the gradients."""
+        super().zero_grad(set_to_none)
+        if self.masters is not None:
+            for p in self.masters.parameters:
+                p.grad = None
+            self.masters.clear()
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Moves the parameters."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fulmen.kernels.attention import packed_attention
 from fulmen.kernels.invariant import is_batch_invariant
 from fulmen.kernels.linear import join, joined, linear
-from fulmen.kernels.paged import invariant_attention, paged_attention, rope_write, write_pages
+from fulmen.kernels.paged import invariant_attention, paged_attention, rope_write, step_attention, write_pages
 from fulmen.kernels.projection import is_supported, project_rotate
 from fulmen.kernels.rotary import apply_rope
 from fulmen.model.config import ModelConfig
@@ -123,6 +123,11 @@ class SoftmaxMixer(nn.Module):
             q, k = self._rotate(q, layout), self._rotate(k, layout)
             write_pages(k, v, *pages, layout.cells_T)
             return packed_attention(q, k, v, layout.cu_seqlens, borders=layout.borders)
+        if layout.is_step and not layout.is_invariant:
+            return step_attention(
+                q, k, v, layout.positions_T, layout.cells_T, self.inverse_frequencies, *pages, cache.table_R_X,
+                amplitude=self.amplitude, longest=layout.longest,
+            )  # fmt: skip
         q = rope_write(
             q, k, v, layout.positions_T, layout.cells_T, self.inverse_frequencies, *pages, amplitude=self.amplitude
         )
