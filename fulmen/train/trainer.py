@@ -4,8 +4,10 @@ Axes: `T` tokens of all documents of a micro-batch, `M` trained tokens among the
 """
 
 import dataclasses
+import functools
 import math
 import time
+import traceback
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,12 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from fulmen.errors import ConfigError, DataError, RunError
+from fulmen.kernels.attention import SHORT_MAX
 from fulmen.kernels.logprob import token_logprobs
 from fulmen.model import Model
 from fulmen.model.flops import mfu, training_flops
+from fulmen.model.layout import Layout
 from fulmen.model.moe import max_violation
 from fulmen.model.mtp import shift
 from fulmen.model.transformer import Hidden
+from fulmen.train.arrange import arrange, shape_for
+from fulmen.train.graphs import PassGraphs, is_capturable, replay
 from fulmen.train.muon import Muon
 from fulmen.train.optim import AdamW, tiny_gradient_frac
 from fulmen.types import Batch
@@ -71,15 +77,15 @@ class StepResult:
     """The loss or the gradient was not finite: weights and optimizer are as before."""
 
 
-@dataclass(kw_only=True)
-class _Sums:
-    """What the micro-batches of a step add up to, beside the gradient."""
+@dataclass(frozen=True, kw_only=True)
+class _Passes:
+    """What the micro-batches of a step gave beside their gradients, still on the device."""
 
-    loss: float = 0.0
-    balance: float = 0.0
-    mtp: float = 0.0
+    losses: list[Tensor] = field(default_factory=list)
+    balances: list[tuple[float, Tensor]] = field(default_factory=list)
+    mtp_losses: list[Tensor] = field(default_factory=list)
     loads: list[Tensor] = field(default_factory=list)
-    tokens: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
+    tokens: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Trainer:
@@ -139,6 +145,10 @@ class Trainer:
         self.mtp_coefficient, self.router_bias_rate = mtp_coefficient, router_bias_rate
         self.micro_batch_tokens = self._asked_tokens = micro_batch_tokens
         self.max_skipped, self.num_skipped = max_skipped, 0
+        has_masters = isinstance(optimizer, AdamW) and optimizer.masters is not None
+        self._graphs = PassGraphs() if is_capturable(model, has_masters=has_masters) else None
+        if self._device.type == "cuda":
+            model.join_weights()
 
     def step(self, batch: Batch, loss: Loss, *, lr: float | None = None) -> StepResult:
         """Returns metrics of one update; the loss's gradient does not depend on how the batch is cut.
@@ -160,21 +170,23 @@ class Trainer:
         started = time.perf_counter()
         if lr is not None:
             self.optimizer.set_lr(lr)
-        sums = self._add_gradients(batch, loss)
-        parameters = list(self.model.parameters())
+        passes = self._add_gradients(batch, loss)
+        parameters = self.optimizer.trained()
         grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
-        is_skipped = not (math.isfinite(sums.loss) and math.isfinite(grad_norm))
+        # The first look at the device, which makes it wait for the host, comes before the weights move.
+        total_loss = sum(each.item() for each in passes.losses)
+        is_skipped = not (math.isfinite(total_loss) and math.isfinite(grad_norm))
         self.num_skipped = self.num_skipped + 1 if is_skipped else 0
         if not is_skipped:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        loads_L_E = torch.stack(sums.loads).sum(0)
+        loads_L_E = torch.stack(passes.loads).sum(0)
         if self.router_bias_rate and not is_skipped:
             self.model.update_router_bias(loads_L_E, rate=self.router_bias_rate)
         metrics = {
-            "loss": sums.loss,
-            "balance_loss": sums.balance,
+            "loss": total_loss,
+            "balance_loss": sum(share * loss.item() for share, loss in passes.balances),
             "grad_norm": float(grad_norm),
             "tiny_grad_frac": float(tiny),
             "lr": self.optimizer.lr,
@@ -183,54 +195,51 @@ class Trainer:
             "flops": float(training_flops(self.model.config, np.diff(batch.cu_seqlens).tolist())),
         }
         if self.model.lm_head.weight.is_cuda:
-            # The norm was read back, so the device has done all but the optimizer's step.
+            # Numbers were read back, so the device has done it all.
             metrics["mfu"] = mfu(metrics["flops"], seconds=time.perf_counter() - started)
         if self.micro_batch_tokens != self._asked_tokens:
             metrics["micro_batch_tokens"] = float(self.micro_batch_tokens)
         if len(loads_L_E):
             metrics["max_violation"] = float(max_violation(loads_L_E).mean())
         if self.mtp_coefficient:
-            metrics["mtp_loss"] = sums.mtp
-        tokens = {name: np.concatenate(parts) for name, parts in sums.tokens.items()}
+            metrics["mtp_loss"] = sum(each.item() for each in passes.mtp_losses)
+        tokens = {name: torch.cat(parts).cpu().numpy() for name, parts in passes.tokens.items()}
         return StepResult(metrics=metrics, tokens=tokens, is_skipped=is_skipped)
 
-    def state(self) -> dict[str, int]:
-        """Returns what a checkpoint keeps beside weights and optimizer; a resumed run counts skipped steps anew."""
-        return {"micro_batch_tokens": self.micro_batch_tokens}
-
-    def load(self, state: Mapping[str, int]) -> None:
-        """Goes on from a `state`."""
-        self.micro_batch_tokens = state["micro_batch_tokens"]
-
-    def _add_gradients(self, batch: Batch, loss: Loss) -> _Sums:
-        """Leaves the gradient of the batch in the parameters, in smaller pieces where memory runs out."""
+    def _add_gradients(self, batch: Batch, loss: Loss) -> _Passes:
+        """Adds up the gradient of a batch, in smaller pieces where memory runs out."""
         while True:
             # An interrupted or failed pass may have left some.
             self.optimizer.zero_grad(set_to_none=True)
-            sums, micro = _Sums(), batch
+            passes, micro = _Passes(), batch
             try:
                 for micro in split_batch(batch, self.micro_batch_tokens):
-                    self._add_gradient(micro, loss, share=len(micro.token_ids_T) / len(batch.token_ids_T), sums=sums)
-                return sums
+                    share = len(micro.token_ids_T) / len(batch.token_ids_T)
+                    found = self._run(micro, loss, share)
+                    passes.losses.append(found.pop("loss"))
+                    passes.balances.append((share, found.pop("balance_loss")))
+                    passes.loads.append(found.pop("loads"))
+                    passes.mtp_losses.extend([found.pop("mtp_loss")] if "mtp_loss" in found else [])
+                    for name, values in found.items():
+                        passes.tokens[name].append(values)
+                return passes
             except torch.OutOfMemoryError as error:
                 self._shrink(micro, error)
-            # Only now, without the error's frames, are the failed pass's tensors gone.
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
 
-    def _add_gradient(self, micro: Batch, loss: Loss, *, share: float, sums: _Sums) -> None:
-        output, micro_tokens, encoded = self._forward(micro, loss)
-        total = output.loss + self.balance_coefficient * share * encoded.balance_loss
-        if encoded.mtp:
-            mtp_loss = self._mtp_loss(micro, encoded)
-            total = total + self.mtp_coefficient * mtp_loss
-            sums.mtp += mtp_loss.item()
-        total.backward()
-        sums.loss += output.loss.item()
-        sums.balance += share * encoded.balance_loss.item()
-        sums.loads.append(encoded.loads)
-        for name, values in micro_tokens.items():
-            sums.tokens[name].append(values)
+    @torch.no_grad()
+    def logprobs(self, batch: Batch) -> np.ndarray:
+        """Returns the log-probability `[T]` of every trained target under the weights as they are; 0 elsewhere."""
+        while True:
+            parts, micro = [], batch
+            try:
+                for micro in split_batch(batch, self.micro_batch_tokens):
+                    inputs = self._upload(arrange(micro))
+                    hidden = self._encode(inputs, longest=int(np.diff(micro.cu_seqlens).max())).hidden[0]
+                    found_M, _ = token_logprobs(hidden[inputs["trained"]], self._head(), inputs["targets"])
+                    parts.append(found_M.new_zeros(len(micro.token_ids_T)).index_put((inputs["trained"],), found_M))
+                return torch.cat(parts).cpu().numpy()
+            except torch.OutOfMemoryError as error:
+                self._shrink(micro, error)
 
     def _shrink(self, micro: Batch, error: torch.OutOfMemoryError) -> None:
         """Halves `micro_batch_tokens` below a piece that did not fit. Raises: RunError if that is one document."""
@@ -241,41 +250,42 @@ class Trainer:
                 "fewer num_slots, or a smaller model"
             ) from None
         self.micro_batch_tokens = max(min(self.micro_batch_tokens, num_tokens) // 2, 1)
+        # The error's frames hold what the failed pass had made.
+        traceback.clear_frames(error.__traceback__)
+        self.release()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
         warnings.warn(
             f"{num_tokens} tokens at a time do not fit into memory; from here on "
             f"micro_batch_tokens={self.micro_batch_tokens}",
             stacklevel=4,
         )
 
-    @torch.no_grad()
-    def logprobs(self, batch: Batch) -> np.ndarray:
-        """Returns the log-probability `[T]` of every trained target under the weights as they are; 0 elsewhere."""
-        while True:
-            parts, micro = [], batch
-            try:
-                for micro in split_batch(batch, self.micro_batch_tokens):
-                    encoded, trained, targets_M = self._encode(micro)
-                    found_M, _ = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
-                    found_T = found_M.new_zeros(len(micro.token_ids_T)).index_put((trained,), found_M)
-                    parts.append(found_T.cpu().numpy())
-                return np.concatenate(parts)
-            except torch.OutOfMemoryError as error:
-                self._shrink(micro, error)
+    def state(self) -> dict[str, int]:
+        """Returns what a checkpoint keeps beside weights and optimizer; a resumed run counts skipped steps anew."""
+        return {"micro_batch_tokens": self.micro_batch_tokens}
 
-    def _mtp_loss(self, micro: Batch, encoded: Hidden) -> Tensor:
+    def load(self, state: Mapping[str, int]) -> None:
+        """Goes on from a `state`."""
+        self.micro_batch_tokens = state["micro_batch_tokens"]
+
+    def release(self) -> None:
+        """Gives back the memory of captured passes, where there are any."""
+        if self._graphs is not None:
+            self._graphs.release()
+
+    def _mtp_loss(self, inputs: dict[str, Tensor], encoded: Hidden) -> Tensor:
         """Returns the mean over MTP modules of their cross-entropy, weighted by tokens as the batch says."""
-        device = self.model.lm_head.weight.device
-        cu_seqlens = torch.from_numpy(micro.cu_seqlens).to(device)
-        targets_T, mask_T, weights_T = (
-            torch.from_numpy(x).to(device) for x in (micro.target_ids_T, micro.mask_T, micro.token_weights_T)
-        )
-        places_T = torch.arange(len(targets_T), device=device)
-        head = self.model.lm_head.weight[: self.vocab_size]
+        trained_M, num_tokens = inputs["trained"], len(inputs["token_ids"])
+        targets_T = trained_M.new_zeros(num_tokens).index_put((trained_M,), inputs["targets"])
+        mask_T = torch.zeros(num_tokens, dtype=torch.bool, device=self._device).index_put((trained_M,), inputs["mask"])
+        weights_T = inputs["weights"].new_zeros(num_tokens).index_put((trained_M,), inputs["weights"])
+        places_T = torch.arange(num_tokens, device=self._device)
         total = encoded.balance_loss.new_zeros(())
         for depth, hidden in enumerate(encoded.mtp, start=1):
-            ahead_T, is_inside_T = shift(places_T, cu_seqlens, depth)
+            ahead_T, is_inside_T = shift(places_T, inputs["cu_seqlens"], depth)
             trained = (is_inside_T & mask_T[ahead_T]).nonzero().squeeze(1)
-            logprob, _ = token_logprobs(hidden[0, trained], head, targets_T[ahead_T[trained]])
+            logprob, _ = token_logprobs(hidden[0, trained], self._head(), targets_T[ahead_T[trained]])
             total = total - (weights_T[ahead_T[trained]].to(logprob.dtype) * logprob).sum()
         return total / len(encoded.mtp)
 
@@ -283,43 +293,86 @@ class Trainer:
         """Returns the head's rows of tokens that exist."""
         return self.model.lm_head.weight[: self.vocab_size]
 
-    def _encode(self, micro: Batch) -> tuple[Hidden, Tensor, Tensor]:
-        """Returns what the model makes of a micro-batch, the places of its trained targets `[M]`, and these."""
-        device = self.model.lm_head.weight.device
-        routes = micro.expert_ids_T_LK
-        encoded = self.model.encode(
-            torch.from_numpy(micro.token_ids_T)[None].to(device),
-            cu_seqlens=torch.from_numpy(micro.cu_seqlens).to(device),
-            expert_ids=None if routes is None else torch.from_numpy(routes)[None].to(device),
+    def _run(self, micro: Batch, loss: Loss, share: float) -> dict[str, Tensor]:
+        """Adds a micro-batch's gradients; returns its numbers and the quantities of its trained tokens, detached."""
+        longest = int(np.diff(micro.cu_seqlens).max())
+        is_complete = micro.old_logprobs_T is not None and micro.advantages_T is not None
+        if self._graphs is None or not is_complete or longest > SHORT_MAX or self.balance_coefficient:
+            return self._pass(self._upload(arrange(micro)), loss, share=share, longest=longest)
+        shape, gradient = shape_for(micro), self._gradient()
+        inputs = self._upload(arrange(micro, shape))
+        run_pass = functools.partial(self._pass, loss=loss, share=share, longest=SHORT_MAX)
+        captured = self._graphs.find((shape, loss, "ref_logprobs" in inputs), inputs, gradient, run_pass)
+        found = run_pass(inputs) if captured is None else replay(captured, inputs)
+        count = int(micro.mask_T.sum())
+        return {name: x[:count] if len(x.shape) == 1 else x for name, x in found.items()}
+
+    def _gradient(self) -> Tensor:
+        """Returns where the masters' gradients are added up."""
+        assert isinstance(self.optimizer, AdamW), "only it has masters"
+        assert self.optimizer.masters is not None, "graphs need them"
+        return self.optimizer.masters.gradient
+
+    def _pass(self, inputs: dict[str, Tensor], loss: Loss, *, share: float, longest: int) -> dict[str, Tensor]:
+        """Runs forward and backward on device tensors alone."""
+        output, quantities, encoded = self._forward(inputs, loss, longest=longest)
+        total = output.loss + self.balance_coefficient * share * encoded.balance_loss
+        found = {"loss": output.loss.detach(), "balance_loss": encoded.balance_loss.detach(), "loads": encoded.loads}
+        if encoded.mtp:
+            mtp_loss = self._mtp_loss(inputs, encoded)
+            total = total + self.mtp_coefficient * mtp_loss
+            found["mtp_loss"] = mtp_loss.detach()
+        total.backward()
+        self.optimizer.gather()
+        return found | quantities
+
+    def _encode(self, inputs: dict[str, Tensor], *, longest: int) -> Hidden:
+        """Returns what the model makes of a micro-batch."""
+        layout = Layout(
+            cu_seqlens=inputs["cu_seqlens"], positions_T=inputs["positions"], document_T=inputs["documents"],
+            is_step=longest == 1, longest=longest, cache=None, tiles_X_2=inputs.get("tiles"),
+        )  # fmt: skip
+        routes = inputs.get("expert_ids")
+        return self.model.run(
+            inputs["token_ids"][None],
+            layout,
+            expert_ids=None if routes is None else routes[None],
             with_mtp=self.mtp_coefficient > 0 and torch.is_grad_enabled(),
         )
-        trained = torch.from_numpy(micro.mask_T).to(device).nonzero().squeeze(1)
-        return encoded, trained, torch.from_numpy(micro.target_ids_T).to(device)[trained]
 
-    def _forward(self, micro: Batch, loss: Loss) -> tuple[LossOutput, dict[str, np.ndarray], Hidden]:
-        device = self.model.lm_head.weight.device
-        encoded, trained, targets_M = self._encode(micro)
-        logprob_M, entropy_M = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
+    @property
+    def _device(self) -> torch.device:
+        return self.model.lm_head.weight.device
+
+    def _upload(self, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+        """Returns host arrays on the model's device, without waiting for it."""
+        tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        if self._device.type != "cuda":
+            return tensors
+        return {name: x.pin_memory().to(self._device, non_blocking=True) for name, x in tensors.items()}
+
+    def _forward(
+        self, inputs: dict[str, Tensor], loss: Loss, *, longest: int
+    ) -> tuple[LossOutput, dict[str, Tensor], Hidden]:
+        encoded = self._encode(inputs, longest=longest)
+        targets_M = inputs["targets"]
+        logprob_M, entropy_M = token_logprobs(encoded.hidden[0, inputs["trained"]], self._head(), targets_M)
         detached = logprob_M.detach()
 
-        def row(values: np.ndarray | None, default: Tensor) -> Tensor:
-            chosen = default if values is None else torch.from_numpy(values).to(device)[trained].to(default.dtype)
-            return chosen[None]
-
-        documents = np.repeat(np.arange(len(micro.cu_seqlens) - 1), np.diff(micro.cu_seqlens))
+        def row(name: str, default: Tensor) -> Tensor:
+            return (inputs[name].to(default.dtype) if name in inputs else default)[None]
 
         output = loss(
             logprob_M[None],
-            row(micro.old_logprobs_T, detached),
-            row(micro.advantages_T, torch.ones_like(detached)),
-            torch.ones_like(targets_M, dtype=torch.bool)[None],
-            token_weights_B_T=row(micro.token_weights_T, detached),
-            document_ids_B_T=row(documents, targets_M),
-            ref_logprobs_B_T=None if micro.ref_logprobs_T is None else row(micro.ref_logprobs_T, detached),
+            row("old_logprobs", detached),
+            row("advantages", torch.ones_like(detached)),
+            inputs["mask"][None],
+            token_weights_B_T=row("weights", detached),
+            document_ids_B_T=inputs["target_documents"][None],
+            ref_logprobs_B_T=row("ref_logprobs", detached) if "ref_logprobs" in inputs else None,
         )
         quantities = {"target_ids": targets_M, "logprobs": detached, "entropy": entropy_M}
-        quantities |= {name: values[0] for name, values in output.tokens.items()}
-        return output, {name: values.cpu().numpy() for name, values in quantities.items()}, encoded
+        return output, quantities | {name: values[0] for name, values in output.tokens.items()}, encoded
 
 
 def split_batch(batch: Batch, max_tokens: int) -> Iterator[Batch]:

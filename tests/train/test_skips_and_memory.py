@@ -97,19 +97,19 @@ class Narrow(Trainer):
 
     max_tokens: int = 1 << 30
 
-    def _encode(self, micro: object) -> tuple[Hidden, Tensor, Tensor]:
-        encoded, trained, targets_M = super()._encode(micro)  # type: ignore[arg-type]
+    def _encode(self, inputs: dict[str, Tensor], *, longest: int) -> Hidden:
+        encoded = super()._encode(inputs, longest=longest)
         num_tokens = encoded.hidden.shape[1]
 
         def fail(_: Tensor) -> None:
             if num_tokens > self.max_tokens:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-        if num_tokens > self.max_tokens and num_tokens % 2:
+        if num_tokens % 2:
             fail(encoded.hidden)
         if encoded.hidden.requires_grad:
             encoded.hidden.register_hook(fail)
-        return encoded, trained, targets_M
+        return encoded
 
 
 def make_narrow(max_tokens: int, *, micro_batch_tokens: int) -> Narrow:
