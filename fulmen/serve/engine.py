@@ -25,7 +25,7 @@ from fulmen.serve.scheduler import Piece, Round, Scheduler
 from fulmen.serve.scheduler import Sequence as Scheduled
 from fulmen.serve.stats import EngineStats
 from fulmen.serve.stops import REASONS
-from fulmen.serve.tracker import Ledger, Tracker, read_entry
+from fulmen.serve.tracker import Ledger, Tracker, decode_ended, read_entry
 from fulmen.text.parse import thinking_markers
 from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import Tokenizer
@@ -425,6 +425,7 @@ class Engine:
             ledger.entries.append(entry)
             ledger.num_unread -= 1
             rows = range(len(codes)) if ledger.has_watchers else (is_bad | (codes != 0)).nonzero()[0].tolist()
+            decode_ended([ledger.trackers[row] for row in rows if codes[row]], self.tokenizer)
             for row in rows:
                 tracker = ledger.trackers[row]
                 # Drawn after the end was decided, before the host knew.

@@ -359,7 +359,10 @@ def test_on_the_gpu_blocks_beyond_2_31_elements_are_reached() -> None:
 
 def step_by_parts(rows: Rows, q: Tensor, k: Tensor, v: Tensor, frequencies: Tensor, amplitude: float) -> Tensor:
     """Rotation, writing and attention one after the other; the pages are changed."""
-    cells = rows.table_N_X[torch.arange(len(q)), rows.lengths_N // PAGE].long() * PAGE + rows.lengths_N % PAGE
+    cells = (
+        rows.table_N_X[torch.arange(len(q), device=q.device), rows.lengths_N // PAGE].long() * PAGE
+        + rows.lengths_N % PAGE
+    )
     q = rope_write(q, k, v, rows.lengths_N, cells, frequencies, rows.keys, rows.values, amplitude=amplitude)
     return paged_attention(q, rows.keys, rows.values, rows.table_N_X, rows.lengths_N, None)
 
