@@ -384,7 +384,9 @@ def check_step(heads: tuple[int, int], width: int, dtype: torch.dtype, device: s
     assert relative_error(found, expected) < tolerance
     for mine, its in ((rows.keys, other.keys), (rows.values, other.values)):
         assert torch.equal(mine.isnan(), its.isnan())
-        torch.testing.assert_close(mine.nan_to_num(), its.nan_to_num(), rtol=1e-6, atol=1e-6)
+        # Half precision may round a product the other way where multiply-adds are fused.
+        bounds = {"rtol": 1e-6, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 2e-2}
+        torch.testing.assert_close(mine.nan_to_num(), its.nan_to_num(), **bounds)
 
 
 @interpreted
