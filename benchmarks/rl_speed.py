@@ -15,6 +15,7 @@ excluded and given. Rows are written as soon as they are there; `skipped` names 
 import argparse
 import gc
 import importlib.metadata
+import math
 import os
 import tempfile
 import time
@@ -104,7 +105,10 @@ def check_sides(workload: Workload, weights: Path, *, device: str) -> dict[str, 
         "reward_examples": {text: reward(text, 46) for text in ("46", "abc46d", "-46", "9", "abc", "")},
     }
     for name, dtype in FULMEN_SETTINGS.items():
-        checks[f"parity_{name}"] = parity(workload, weights, dtype=dtype, device=device)
+        try:
+            checks[f"parity_{name}"] = parity(workload, weights, dtype=dtype, device=device)
+        except Exception as error:
+            checks[f"parity_{name}"] = {"error": f"{type(error).__name__}: {error}"[:300]}
     return checks
 
 
@@ -113,7 +117,7 @@ def faults(checks: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
     wrong = [name for name in ("prompt_ids_equal", "texts_equal") if not checks.get(name, True)]
     wrong += [
         f"parity_{name}" for name, bound in LOGPROB_BOUND.items()
-        if f"parity_{name}" in checks and not checks[f"parity_{name}"]["abs_diff_mean"] <= bound
+        if f"parity_{name}" in checks and checks[f"parity_{name}"].get("abs_diff_mean", math.inf) > bound
     ]  # fmt: skip
     for row in rows:
         label = f"{row['impl']} {row['setting']} {row['updates']}"

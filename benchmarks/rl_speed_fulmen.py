@@ -5,6 +5,7 @@ an iteration is always 16 x 16 completions; TRL does the same.
 """
 
 import functools
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,10 @@ def make_learner(model: Model, tokenizer: Tokenizer, workload: Workload, updates
 
 
 def run_fulmen(name: str, workload: Workload, *, updates: int, weights: Path, meter: Meter) -> dict[str, Any]:
-    """Trains until the meter says stop; returns what was checked on the way."""
+    """Trains until the meter says stop; returns what was checked on the way.
+
+    `update_s` is the learner alone: collecting, batching of episodes and bookkeeping lie outside of it.
+    """
     tokenizer = fulmen_tokenizer(workload.model["vocab_size"])
     model = load_model(weights, dtype=FULMEN_SETTINGS[name], device=meter.device)
     learner = make_learner(model, tokenizer, workload, updates)
@@ -88,6 +92,7 @@ def run_fulmen(name: str, workload: Workload, *, updates: int, weights: Path, me
     before = {key: value.cpu().clone() for key, value in model.state_dict().items()}
     pearson: list[float] = []
     differences: list[float] = []
+    update_s: list[float] = []
     rewards: list[float | None] = []
     meter.begin()
     cursor, goes_on = 0, True
@@ -95,7 +100,9 @@ def run_fulmen(name: str, workload: Workload, *, updates: int, weights: Path, me
         collected = collect(
             timed, env, settings, sampling=sampling, seed=0, cursor=cursor, keep=lambda group: True
         )  # fmt: skip
+        started = meter.now()
         update = learner.update(collected.groups, lr=workload.lr)
+        update_s.append(meter.now() - started)
         engine.policy_version += update.num_updates
         cursor, meter.num_steps = collected.cursor, meter.num_steps + update.num_updates
         goes_on = meter.end_iteration()
@@ -112,6 +119,7 @@ def run_fulmen(name: str, workload: Workload, *, updates: int, weights: Path, me
         "reward_mean": float(np.mean([value for value in rewards if value is not None])),
         "logprob_pearson_min": min(pearson),
         "logprob_abs_diff_max": max(differences),
+        "update_s": statistics.median(update_s[1:] or update_s),
         "engine": engine.memory.describe(),
     }
 
