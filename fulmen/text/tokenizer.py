@@ -163,9 +163,12 @@ class Tokenizer:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Returns the text of tokens, structural ones written out; broken UTF-8 becomes U+FFFD."""
+        known = list(map(int, token_ids))
+        if self.structural.keys().isdisjoint(known):
+            return self.backend.decode(known)
         pieces: list[str] = []
         pending: list[int] = []
-        for token_id in (int(token) for token in token_ids):
+        for token_id in known:
             if token_id in self.structural:
                 pieces += [self.backend.decode(pending), self.structural[token_id]]
                 pending = []

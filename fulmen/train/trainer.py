@@ -18,6 +18,7 @@ from fulmen.errors import ConfigError, DataError
 from fulmen.kernels.logprob import token_logprobs
 from fulmen.model import Model
 from fulmen.model.flops import mfu, training_flops
+from fulmen.model.layout import packed_layout
 from fulmen.model.moe import max_violation
 from fulmen.model.mtp import shift
 from fulmen.model.transformer import Hidden
@@ -119,6 +120,8 @@ class Trainer:
         self.clip_norm, self.balance_coefficient = clip_norm, balance_coefficient
         self.mtp_coefficient, self.router_bias_rate = mtp_coefficient, router_bias_rate
         self.micro_batch_tokens = micro_batch_tokens
+        if self._device.type == "cuda":
+            model.join_weights()
 
     def step(self, batch: Batch, loss: Loss, *, lr: float | None = None) -> StepResult:
         """Returns metrics of one update; the loss's gradient does not depend on how the batch is cut.
@@ -136,9 +139,9 @@ class Trainer:
             self.optimizer.set_lr(lr)
         # An interrupted step may have left some.
         self.optimizer.zero_grad(set_to_none=True)
-        total_loss, balance, mtp = 0.0, 0.0, 0.0
-        loads: list[Tensor] = []
-        tokens: dict[str, list[np.ndarray]] = defaultdict(list)
+        # Numbers are read at the end: a look at the device makes it wait for the host.
+        losses, balances, mtp_losses, loads = [], [], [], []
+        tokens: dict[str, list[Tensor]] = defaultdict(list)
         for micro in split_batch(batch, self.micro_batch_tokens):
             share = len(micro.token_ids_T) / len(batch.token_ids_T)
             output, micro_tokens, encoded = self._forward(micro, loss)
@@ -146,14 +149,15 @@ class Trainer:
             if encoded.mtp:
                 mtp_loss = self._mtp_loss(micro, encoded)
                 total = total + self.mtp_coefficient * mtp_loss
-                mtp += mtp_loss.item()
+                mtp_losses.append(mtp_loss.detach())
             total.backward()
-            total_loss += output.loss.item()
-            balance += share * encoded.balance_loss.item()
+            self.optimizer.gather()
+            losses.append(output.loss.detach())
+            balances.append((share, encoded.balance_loss.detach()))
             loads.append(encoded.loads)
             for name, values in micro_tokens.items():
                 tokens[name].append(values)
-        parameters = list(self.model.parameters())
+        parameters = self.optimizer.trained()
         grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
         self.optimizer.step()
@@ -162,8 +166,8 @@ class Trainer:
         if self.router_bias_rate:
             self.model.update_router_bias(loads_L_E, rate=self.router_bias_rate)
         metrics = {
-            "loss": total_loss,
-            "balance_loss": balance,
+            "loss": sum(loss.item() for loss in losses),
+            "balance_loss": sum(share * loss.item() for share, loss in balances),
             "grad_norm": float(grad_norm),
             "tiny_grad_frac": float(tiny),
             "lr": self.optimizer.lr,
@@ -171,13 +175,13 @@ class Trainer:
             "flops": float(training_flops(self.model.config, np.diff(batch.cu_seqlens).tolist())),
         }
         if self.model.lm_head.weight.is_cuda:
-            # The norm was read back, so the device has done all but the optimizer's step.
+            # Numbers were read back, so the device has done it all.
             metrics["mfu"] = mfu(metrics["flops"], seconds=time.perf_counter() - started)
         if len(loads_L_E):
             metrics["max_violation"] = float(max_violation(loads_L_E).mean())
         if self.mtp_coefficient:
-            metrics["mtp_loss"] = mtp
-        return StepResult(metrics=metrics, tokens={name: np.concatenate(parts) for name, parts in tokens.items()})
+            metrics["mtp_loss"] = sum(loss.item() for loss in mtp_losses)
+        return StepResult(metrics=metrics, tokens={name: torch.cat(x).cpu().numpy() for name, x in tokens.items()})
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> np.ndarray:
@@ -212,29 +216,35 @@ class Trainer:
 
     def _encode(self, micro: Batch) -> tuple[Hidden, Tensor, Tensor]:
         """Returns what the model makes of a micro-batch, the places of its trained targets `[M]`, and these."""
-        device = self.model.lm_head.weight.device
+        trained = np.flatnonzero(micro.mask_T)
         routes = micro.expert_ids_T_LK
-        encoded = self.model.encode(
-            torch.from_numpy(micro.token_ids_T)[None].to(device),
-            cu_seqlens=torch.from_numpy(micro.cu_seqlens).to(device),
-            expert_ids=None if routes is None else torch.from_numpy(routes)[None].to(device),
+        encoded = self.model.run(
+            self._upload(micro.token_ids_T)[None],
+            packed_layout(micro.cu_seqlens.tolist(), self._device),
+            expert_ids=None if routes is None else self._upload(routes)[None],
             with_mtp=self.mtp_coefficient > 0 and torch.is_grad_enabled(),
         )
-        trained = torch.from_numpy(micro.mask_T).to(device).nonzero().squeeze(1)
-        return encoded, trained, torch.from_numpy(micro.target_ids_T).to(device)[trained]
+        return encoded, self._upload(trained), self._upload(micro.target_ids_T[trained])
 
-    def _forward(self, micro: Batch, loss: Loss) -> tuple[LossOutput, dict[str, np.ndarray], Hidden]:
-        device = self.model.lm_head.weight.device
+    @property
+    def _device(self) -> torch.device:
+        return self.model.lm_head.weight.device
+
+    def _upload(self, values: np.ndarray) -> Tensor:
+        """Returns host values on the model's device, without waiting for it."""
+        tensor = torch.from_numpy(values)
+        return tensor.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else tensor
+
+    def _forward(self, micro: Batch, loss: Loss) -> tuple[LossOutput, dict[str, Tensor], Hidden]:
         encoded, trained, targets_M = self._encode(micro)
         logprob_M, entropy_M = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
         detached = logprob_M.detach()
 
         def row(values: np.ndarray | None, default: Tensor) -> Tensor:
-            chosen = default if values is None else torch.from_numpy(values).to(device)[trained].to(default.dtype)
+            chosen = default if values is None else self._upload(values[micro.mask_T]).to(default.dtype)
             return chosen[None]
 
         documents = np.repeat(np.arange(len(micro.cu_seqlens) - 1), np.diff(micro.cu_seqlens))
-
         output = loss(
             logprob_M[None],
             row(micro.old_logprobs_T, detached),
@@ -245,8 +255,7 @@ class Trainer:
             ref_logprobs_B_T=None if micro.ref_logprobs_T is None else row(micro.ref_logprobs_T, detached),
         )
         quantities = {"target_ids": targets_M, "logprobs": detached, "entropy": entropy_M}
-        quantities |= {name: values[0] for name, values in output.tokens.items()}
-        return output, {name: values.cpu().numpy() for name, values in quantities.items()}, encoded
+        return output, quantities | {name: values[0] for name, values in output.tokens.items()}, encoded
 
 
 def split_batch(batch: Batch, max_tokens: int) -> Iterator[Batch]:

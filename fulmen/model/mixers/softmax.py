@@ -10,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fulmen.kernels.attention import packed_attention
+from fulmen.kernels.invariant import is_batch_invariant
 from fulmen.kernels.linear import join, joined, linear
 from fulmen.kernels.paged import invariant_attention, paged_attention, rope_write, write_pages
+from fulmen.kernels.projection import is_supported, project_rotate
 from fulmen.kernels.rotary import apply_rope
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
@@ -72,6 +74,9 @@ class SoftmaxMixer(nn.Module):
 
     def mix(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T C"]:
         """Returns the heads' outputs side by side, before the output projection."""
+        if layout.cache is None and self._is_fused(x):
+            q, k, v = self._project_rotate(x, layout)
+            return packed_attention(q, k, v, layout.cu_seqlens, borders=layout.borders).flatten(-2)
         heads = (-1, self.config.head_dim)
         q, k, v = (part.unflatten(-1, heads) for part in self._project(x, layout))
         attend = self._attend if layout.cache is None else self._continue
@@ -88,12 +93,25 @@ class SoftmaxMixer(nn.Module):
             return tuple(projection(x) for projection in projections)
         return linear(x, whole).split([projection.out_features for projection in projections], dim=-1)
 
+    def _is_fused(self, x: Tensor) -> bool:
+        """Returns whether projection and rotation are one step: nothing comes between them."""
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        is_plain = not self.config.qk_norm and self.config.attention_bias == "none" and not is_batch_invariant()
+        return is_plain and is_supported(x, *(projection.weight for projection in projections))
+
+    def _project_rotate(self, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = self.q_proj, self.k_proj, self.v_proj
+        return project_rotate(
+            x, q.weight, k.weight, v.weight, layout.positions_T, self.inverse_frequencies,
+            whole=joined(q, k, v), head_width=self.config.head_dim, amplitude=self.amplitude,
+        )  # fmt: skip
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Float[Tensor, "T H V"]:
         """Returns attention inside the documents."""
         q, k = self._rotate(q, layout), self._rotate(k, layout)
         if layout.is_invariant:
             return invariant_attention(q, k, v, layout.cu_seqlens, longest=layout.longest)
-        return packed_attention(q, k, v, layout.cu_seqlens)
+        return packed_attention(q, k, v, layout.cu_seqlens, borders=layout.borders)
 
     def _continue(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Float[Tensor, "T H V"]:
         """Returns attention over what the rows have seen and the new tokens, which the cache then holds."""
@@ -104,7 +122,7 @@ class SoftmaxMixer(nn.Module):
         if layout.is_fresh and not layout.is_invariant:
             q, k = self._rotate(q, layout), self._rotate(k, layout)
             write_pages(k, v, *pages, layout.cells_T)
-            return packed_attention(q, k, v, layout.cu_seqlens)
+            return packed_attention(q, k, v, layout.cu_seqlens, borders=layout.borders)
         q = rope_write(
             q, k, v, layout.positions_T, layout.cells_T, self.inverse_frequencies, *pages, amplitude=self.amplitude
         )
