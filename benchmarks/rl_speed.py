@@ -48,7 +48,7 @@ CASES: tuple[tuple[str, str, int], ...] = (
 )  # fmt: skip
 """(side, setting, which of the workload's numbers of updates), in the order in which they run."""
 SETTINGS: dict[str, str] = {
-    "bf16": "weights in bfloat16",
+    "bf16": "weights in bfloat16; fulmen's optimizer keeps float32 masters of them, TRL's does not",
     "fp32": "weights in float32, forward pass under bfloat16 autocast (TRL's default)",
     "bf16-static": "weights in bfloat16, static cache of keys and values",
     "bf16-batching": "weights in bfloat16, transformers' continuous batching",

@@ -69,10 +69,9 @@ def make_learner(model: Model, tokenizer: Tokenizer, workload: Workload, updates
         model, optimizer, clip_norm=workload.clip_norm, vocab_size=tokenizer.vocab_size,
         micro_batch_tokens=workload.micro(updates) * max(workload.lengths),
     )  # fmt: skip
-    return Learner(
-        trainer=trainer, loss=functools.partial(cispo, weight_max=workload.weight_max), num_updates=updates,
-        aggregation="batch_token",
-    )  # fmt: skip
+    # Groups and completions are all of one size, so that every way of averaging over tokens is TRL's.
+    loss = functools.partial(cispo, weight_max=workload.weight_max)
+    return Learner(trainer=trainer, loss=loss, num_updates=updates)
 
 
 def run_fulmen(name: str, workload: Workload, *, updates: int, weights: Path, meter: Meter) -> dict[str, Any]:
