@@ -129,7 +129,7 @@ def faults(checks: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         wrong += [f"{label}: {name}={found[name]}" for name, value in expected.items() if found[name] != value]
         if not found["weights_changed_frac"] > 0:
             wrong.append(f"{label}: no weight changed")
-        if found.get("logprob_pearson_min", 1.0) < 0.99:
+        if not found.get("logprob_pearson_min", 1.0) >= 0.99:
             wrong.append(f"{label}: sampler and learner differ")
     return wrong
 

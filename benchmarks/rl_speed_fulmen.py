@@ -89,8 +89,7 @@ def run_fulmen(name: str, workload: Workload, *, updates: int, weights: Path, me
     settings = CollectSettings(num_groups=workload.num_prompts, group_size=workload.group_size, max_rounds=1)
     sampling = Sampling(max_tokens=workload.num_new, min_tokens=workload.num_new)
     before = {key: value.cpu().clone() for key, value in model.state_dict().items()}
-    pearson: list[float] = []
-    differences: list[float] = []
+    metrics: list[dict[str, Any]] = []
     update_s: list[float] = []
     rewards: list[float | None] = []
     meter.begin()
@@ -105,8 +104,7 @@ def run_fulmen(name: str, workload: Workload, *, updates: int, weights: Path, me
         engine.policy_version += update.num_updates
         cursor, meter.num_steps = collected.cursor, meter.num_steps + update.num_updates
         goes_on = meter.end_iteration()
-        pearson.append(float(np.corrcoef(np.exp(update.sampler_logprobs), np.exp(update.learner_logprobs))[0, 1]))
-        differences.append(float(np.abs(update.sampler_logprobs - update.learner_logprobs).max()))
+        metrics.append(update.metrics)
         rewards += [rollout.score.value for group in collected.groups for rollout in group.rollouts]
     changed = sum(int((value.cpu() != before[key]).sum()) for key, value in model.state_dict().items())
     engine.release()
@@ -116,8 +114,9 @@ def run_fulmen(name: str, workload: Workload, *, updates: int, weights: Path, me
         "generations_per_iteration": meter.num_generations / len(meter.iterations),
         "weights_changed_frac": changed / sum(value.numel() for value in before.values()),
         "reward_mean": float(np.mean([value for value in rewards if value is not None])),
-        "logprob_pearson_min": min(pearson),
-        "logprob_abs_diff_max": max(differences),
+        "logprob_pearson_min": min(m["logprob_pearson"] for m in metrics),
+        "logprob_abs_diff_max": max(m["logprob_abs_diff_max"] for m in metrics),
+        "logprob_abs_diff_mean": statistics.mean(m["logprob_abs_diff_mean"] for m in metrics),
         "update_s": statistics.median(update_s[1:] or update_s),
         "engine": engine.memory.describe(),
     }

@@ -109,8 +109,18 @@ def test_fulmen_side_does_what_it_claims(weights: Path, updates: int) -> None:
     assert faults({}, [row | {"updates": 3}]) == [f"fulmen fp32 3: steps_per_iteration={float(updates)}"]
 
 
+@pytest.mark.slow
 def test_parity_with_transformers(weights: Path) -> None:
     found = parity(SMALL, weights, dtype=torch.float32, device="cpu")
     assert found["abs_diff_max"] < 1e-5
     assert faults({"parity_fp32": found}, []) == []
-    assert faults({"parity_fp32": {"error": "out of memory"}}, []) == ["parity_fp32"]
+
+
+def test_faults_of_the_checks_before_the_run() -> None:
+    good = {"prompt_ids_equal": True, "texts_equal": True, "parity_fp32": {"abs_diff_mean": 1e-4}}
+    assert faults(good, []) == []
+    assert faults(good | {"texts_equal": False}, []) == ["texts_equal"]
+    assert faults(good | {"parity_fp32": {"abs_diff_mean": 2e-3}}, []) == ["parity_fp32"]
+    assert faults(good | {"parity_fp32": {"error": "out of memory"}}, []) == ["parity_fp32"]
+    failed = {"impl": "trl", "setting": "bf16", "updates": 1, "error": "ImportError: trl"}
+    assert faults(good, [failed]) == ["trl bf16 1: ImportError: trl"]
