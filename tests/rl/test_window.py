@@ -156,9 +156,11 @@ def test_numbers_of_an_evaluation_by_hand() -> None:
 
 
 def test_nothing_of_an_earlier_stage_counts() -> None:
-    schedule = WindowSchedule(SMALL)
-    decisions = run(schedule, steady, range(12))
-    assert [decision.step for decision in decisions if decision.verdict == "advance"] == [5, 11]
+    # Two evaluations, two steps apart; with the longer memory the first of a stage has nothing to compare with.
+    for perplexity_steps, expected in ((3, [5, 11]), (1, [3, 7])):
+        schedule = WindowSchedule(replace(SMALL, perplexity_steps=perplexity_steps))
+        decisions = run(schedule, steady, range(12))
+        assert [decision.step for decision in decisions if decision.verdict == "advance"] == expected
 
 
 def test_a_person_can_hold_the_window_and_let_it_go() -> None:
