@@ -47,6 +47,7 @@ def test_the_rate_is_that_of_the_last_scored_rollouts() -> None:
     assert rates.rate("set") == pytest.approx(2 / 6)
     assert rates.rate("other") == 1.0
     rates.forget("set")
+    assert rates.num_seen("set") == 0
     assert rates.rate("set") is None
     assert rates.settled_rate("set") is None
     assert rates.rate("other") == 1.0
@@ -111,6 +112,8 @@ def test_only_finite_sets_are_remembered_and_the_oldest_are_forgotten() -> None:
         observe(rates, name, RIGHT, RIGHT)
     observe(rates, "a", RIGHT)
     observe(rates, "d", RIGHT, RIGHT)
+    # Nothing is known of a task that nobody solved: it takes nobody's place.
+    observe(rates, "e", WRONG)
     # b, not a, was seen longest ago.
     assert rates.dropped(pass_rate_max=1.0) == {"a", "c", "d"}
 

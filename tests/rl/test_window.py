@@ -138,7 +138,7 @@ def test_one_bad_evaluation_begins_the_count_again() -> None:
 
 def test_numbers_of_an_evaluation_by_hand() -> None:
     settings = WindowSettings(windows=(10, 20), perplexity_steps=2, num_evaluations=1, evaluate_every=3)
-    perplexities, p99s = [4.0, 1.0, 2.0], [9.0, 3.0, 6.0]
+    perplexities, p99s = [4.0, 1.0, 2.0], [9.0, 3.0, 3.0]
     schedule = WindowSchedule(settings)
     evidence = [Evidence(perplexity=p, length_p99=q) for p, q in zip(perplexities, p99s, strict=True)]
     assert schedule.observe(0, evidence[0]) is None
@@ -149,9 +149,9 @@ def test_numbers_of_an_evaluation_by_hand() -> None:
     # Weights halve with each step back, and are normalised: (4/4 + 1/2 + 2) / (1/4 + 1/2 + 1), against 4 two before.
     assert evaluation.perplexity == pytest.approx(3.5 / 1.75)
     assert evaluation.perplexity_change == pytest.approx(abs(2.0 / 4.0 - 1))
-    assert evaluation.length_p99 == pytest.approx(6.0)
+    assert evaluation.length_p99 == pytest.approx(5.0)
     assert decision.reason == (
-        "perplexity changed by 50.00% of 1.00%; p99 of lengths is 60.0% of the window, not 95.0%"
+        "perplexity changed by 50.00% of 1.00%; p99 of lengths is 50.0% of the window, not 95.0%"
     )
 
 
