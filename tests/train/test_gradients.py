@@ -96,7 +96,7 @@ def test_metrics_have_the_same_names_even_without_gradients() -> None:
 
 @pytest.mark.parametrize("eps", [0.0, -1e-8, math.inf, math.nan])
 def test_an_eps_that_is_none_is_refused(eps: float) -> None:
-    with pytest.raises(ConfigError, match="eps=.*; allowed: positive and finite"):
+    with pytest.raises(ConfigError, match=r"eps=.*; allowed: positive and finite"):
         gradient_magnitudes([torch.ones(1)], eps=eps)
 
 

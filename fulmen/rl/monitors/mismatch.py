@@ -87,7 +87,7 @@ def mismatch_metrics(
 
 def worst_tokens(
     token_ids: np.ndarray, sampler_logprobs: np.ndarray, learner_logprobs: np.ndarray, *, count: int = 5
-) -> list[dict[str, float]]:
+) -> list[dict[str, int | float]]:
     """Returns the tokens whose log-probabilities differ most, the worst first; of equals, the earlier."""
     difference = np.abs(learner_logprobs.astype(np.float64) - sampler_logprobs)
     # nan is no difference: sorted behind 0.

@@ -48,11 +48,11 @@ class MonitorSettings:
 
     def __post_init__(self) -> None:
         for name, is_right, allowed in (
-            ("pearson_min", _within(self.pearson_min, -1, 1), "None, or from -1 to 1"),
-            ("tail_rise_max", _within(self.tail_rise_max, 1, math.inf), "None, or at least 1"),
-            ("halted_max", _within(self.halted_max, 0, 1), "None, or from 0 to 1"),
-            ("late_negative_max", _within(self.late_negative_max, 0, 1), "None, or from 0 to 1"),
-            ("length_corr_max", _within(self.length_corr_max, 0, 1), "None, or from 0 to 1"),
+            ("pearson_min", _within(self.pearson_min, -1.0, 1.0), "None, or from -1 to 1"),
+            ("tail_rise_max", _within(self.tail_rise_max, 1.0, math.inf), "None, or at least 1"),
+            ("halted_max", _within(self.halted_max, 0.0, 1.0), "None, or from 0 to 1"),
+            ("late_negative_max", _within(self.late_negative_max, 0.0, 1.0), "None, or from 0 to 1"),
+            ("length_corr_max", _within(self.length_corr_max, 0.0, 1.0), "None, or from 0 to 1"),
             ("min_length", self.min_length >= 10, "at least 10 (a token in each tenth)"),
             ("ema_decay", 0 <= self.ema_decay < 1, "at least 0, below 1"),
             ("patience", self.patience >= 1, "at least 1"),
