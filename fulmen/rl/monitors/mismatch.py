@@ -89,9 +89,13 @@ def worst_tokens(
     token_ids: np.ndarray, sampler_logprobs: np.ndarray, learner_logprobs: np.ndarray, *, count: int = 5
 ) -> list[dict[str, int | float]]:
     """Returns the tokens whose log-probabilities differ most, the worst first; of equals, the earlier."""
-    difference = np.abs(learner_logprobs.astype(np.float64) - sampler_logprobs)
-    # nan is no difference: sorted behind 0.
-    order = np.argsort(-np.nan_to_num(difference, nan=-1.0), kind="stable")[:count]
+    # nan is no difference: behind 0.
+    difference = np.nan_to_num(np.abs(learner_logprobs.astype(np.float64) - sampler_logprobs), nan=-1.0)
+    count = min(count, len(difference))
+    # Sorting the few that can be among the worst, not all.
+    bound = max(np.partition(difference, -count)[-count], 0.0) if count else np.inf
+    candidates = np.flatnonzero(difference >= bound)
+    order = candidates[np.argsort(-difference[candidates], kind="stable")][:count]
     return [
         {
             "token_id": int(token_ids[i]),
@@ -99,5 +103,4 @@ def worst_tokens(
             "learner_logprob": float(learner_logprobs[i]),
         }
         for i in order
-        if not np.isnan(difference[i])
     ]

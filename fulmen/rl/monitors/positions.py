@@ -24,28 +24,27 @@ def position_metrics(tokens: dict[str, np.ndarray], *, min_length: int) -> dict[
     0 when negative gradient piles up late. `tail_perplexity_ratio` is the perplexity of the last tenth over that of
     the first, in completions of at least `min_length` tokens; nan without one.
     """
-    decile = deciles(tokens)
+    decile, surprise = deciles(tokens), -_drawn_logprobs(tokens)
     signed = _signed_mass(tokens)
     positive, negative = np.maximum(signed, 0.0), np.maximum(-signed, 0.0)
+    is_long = tokens["length"] >= min_length
     is_late = tokens["position"] >= LATE_FROM * tokens["length"].max()
     late_positive, late_negative = float(positive[is_late].sum()), float(negative[is_late].sum())
     mass = float(positive.sum() + negative.sum())
     return {
-        "decile_perplexity": np.exp(decile_means(-_drawn_logprobs(tokens), decile)).tolist(),
+        "decile_perplexity": np.exp(decile_means(surprise, decile)).tolist(),
         "decile_mass_pos": np.bincount(decile, positive, minlength=NUM_DECILES).tolist(),
         "decile_mass_neg": np.bincount(decile, negative, minlength=NUM_DECILES).tolist(),
         "mass_net": float(signed.sum()),
         "late_mass_pos": late_positive,
         "late_mass_neg": late_negative,
         "late_net_negative": (late_negative - late_positive) / mass if mass else 0.0,
-        "tail_perplexity_ratio": tail_perplexity_ratio(tokens, min_length=min_length),
+        "tail_perplexity_ratio": _tail_ratio(surprise[is_long], decile[is_long]),
     }
 
 
-def tail_perplexity_ratio(tokens: dict[str, np.ndarray], *, min_length: int) -> float:
-    """Returns the perplexity of the last tenth of completions over that of the first; nan without a long one."""
-    is_long = tokens["length"] >= max(min_length, NUM_DECILES)
-    means = decile_means(-_drawn_logprobs(tokens)[is_long], deciles(tokens)[is_long])
+def _tail_ratio(surprise: np.ndarray, decile: np.ndarray) -> float:
+    means = decile_means(surprise, decile)
     return float(np.exp(means[-1] - means[0]))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fulmen.rl.monitors.entropy import entropy_metrics
-from fulmen.rl.monitors.positions import position_metrics, tail_perplexity_ratio
+from fulmen.rl.monitors.positions import position_metrics
 from tests.rl.monitors.examples import make_table
 
 
@@ -43,9 +43,8 @@ def test_short_completions_have_no_tail() -> None:
     # The ends of the short ones are garbled, those of the long one are not.
     logprobs[[9, 19]] = -9.0
     tokens = make_table([10, 10, 20], logprobs=logprobs)
-    assert tail_perplexity_ratio(tokens, min_length=20) == pytest.approx(1.0)
-    assert tail_perplexity_ratio(tokens, min_length=10) == pytest.approx(math.exp(8 * 2 / 4))
-    assert math.isnan(tail_perplexity_ratio(tokens, min_length=21))
+    ratios = [position_metrics(tokens, min_length=n)["tail_perplexity_ratio"] for n in (10, 20, 21)]
+    assert ratios == pytest.approx([math.exp(8 * 2 / 4), 1.0, math.nan], nan_ok=True)
 
 
 def ragged(lengths_by_sign: dict[float, list[int]]) -> dict[str, np.ndarray]:
