@@ -72,6 +72,20 @@ def test_order_sign_and_cutting_do_not_matter(values: list[float], random: objec
     assert found.num_entries == len(values)
 
 
+def test_tensors_of_several_dtypes_and_sizes_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 100)
+    parts = [
+        log_uniform(count, low=-19, high=1, seed=count, dtype=dtype)
+        for count, dtype in ((30, torch.float32), (60, torch.float32), (20, torch.float32), (250, torch.bfloat16),
+                             (1, torch.float64), (0, torch.float32), (100, torch.float32))
+    ]  # fmt: skip
+    found = gradient_magnitudes(parts, eps=1e-15)
+    alone = [gradient_magnitudes([part], eps=1e-15) for part in parts]
+    assert found.num_entries == 461
+    assert found.num_tiny == sum(one.num_tiny for one in alone) > 50
+    assert found.num_decade == tuple(map(sum, zip(*(one.num_decade for one in alone), strict=True)))
+
+
 def test_quantiles_are_those_of_the_magnitudes_to_within_their_decade() -> None:
     gradient = log_uniform(20_000, low=-18, high=-5)
     found = gradient_magnitudes([gradient], eps=1e-15)
