@@ -32,6 +32,7 @@ def position_metrics(tokens: dict[str, np.ndarray], *, min_length: int) -> dict[
     late_positive, late_negative = float(positive[is_late].sum()), float(negative[is_late].sum())
     mass = float(positive.sum() + negative.sum())
     return {
+        "perplexity": float(np.exp(surprise.mean())),
         "decile_perplexity": np.exp(decile_means(surprise, decile)).tolist(),
         "decile_mass_pos": np.bincount(decile, positive, minlength=NUM_DECILES).tolist(),
         "decile_mass_neg": np.bincount(decile, negative, minlength=NUM_DECILES).tolist(),

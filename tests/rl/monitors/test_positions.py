@@ -31,6 +31,8 @@ def test_mass_and_perplexity_of_two_completions_by_hand() -> None:
     expected = [(2 * 4 * 4) ** (1 / 3)] * 9 + [(8 * 4 * 4) ** (1 / 3)]
     np.testing.assert_allclose(metrics["decile_perplexity"], expected, rtol=1e-6)
     assert metrics["tail_perplexity_ratio"] == pytest.approx(4 ** (1 / 3), rel=1e-6)
+    # Tokens count alike, whichever completion they are of.
+    assert metrics["perplexity"] == pytest.approx((2**9 * 8 * 4**20) ** (1 / 30), rel=1e-6)
 
 
 def test_perplexity_is_under_the_policy_that_drew_the_tokens() -> None:
