@@ -99,10 +99,10 @@ def test_halts_are_counted_per_completion_and_discards_per_token() -> None:
 
 
 def test_a_halt_in_an_earlier_turn_counts_once() -> None:
-    (rollout, _) = ended(make_group([1.0, 0.0]), ["repetition", "stop"]).rollouts
-    twice = dataclasses.replace(rollout, earlier=(rollout.completion,))
-    group = RolloutGroup(task=rollout.task, rollouts=(twice,))
-    assert sampling_metrics([group], num_trained_tokens=0)["halted_frac"] == 1.0
+    halted, ended_well = ended(make_group([1.0, 0.0]), ["repetition", "stop"]).rollouts
+    of_three_turns = dataclasses.replace(ended_well, earlier=(halted.completion, halted.completion))
+    group = RolloutGroup(task=halted.task, rollouts=(of_three_turns, ended_well))
+    assert sampling_metrics([group], num_trained_tokens=0)["halted_frac"] == 0.5
 
 
 def test_tokens_of_earlier_batches_are_no_discard_of_this_one() -> None:
