@@ -171,6 +171,16 @@ def test_a_subset_tells_steady_gradients_from_independent_ones() -> None:
         assert found.same_sign_frac == pytest.approx(same_sign, abs=0.08)
 
 
+def test_zeros_of_either_step_have_no_sign() -> None:
+    parameters = [nn.Parameter(torch.zeros(8))]
+    # So many draws that they meet all eight.
+    watch = GradientCorrelation(parameters, num_entries=500)
+    set_gradients(parameters, np.array([1.0, 1.0, 1.0, -1.0, 0.0, 0.0, -2.0, 0.0]))
+    watch.observe()
+    set_gradients(parameters, np.array([2.0, -1.0, 3.0, -1.0, 1.0, -1.0, 0.0, 0.0]))
+    assert watch.observe().same_sign_frac == 0.75
+
+
 def test_the_state_survives_json_and_a_resumed_watch_says_the_same() -> None:
     parameters = two_parameters()
     watch, resumed = (GradientCorrelation(parameters, num_entries=300) for _ in range(2))
