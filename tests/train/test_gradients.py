@@ -175,9 +175,9 @@ def test_zeros_of_either_step_have_no_sign() -> None:
     parameters = [nn.Parameter(torch.zeros(8))]
     # So many draws that they meet all eight.
     watch = GradientCorrelation(parameters, num_entries=500)
-    set_gradients(parameters, np.array([1.0, 1.0, 1.0, -1.0, 0.0, 0.0, -2.0, 0.0]))
+    set_gradients(parameters, np.array([1.0, 1.0, 1.0, -1.0, 0.0, 0.0, 2.0, 0.0]))
     watch.observe()
-    set_gradients(parameters, np.array([2.0, -1.0, 3.0, -1.0, 1.0, -1.0, 0.0, 0.0]))
+    set_gradients(parameters, np.array([2.0, -1.0, 3.0, -1.0, 1.0, 1.0, 0.0, 0.0]))
     assert watch.observe().same_sign_frac == 0.75
 
 
