@@ -69,7 +69,11 @@ Command = (
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs a subcommand. Exit codes: 0 done, 2 bad input (one line says what), 130 stopped by Ctrl-C."""
+    """Runs a subcommand.
+
+    Exit codes: 0 done, 2 bad input or a run that cannot go on (one line says why), 130 stopped by Ctrl-C, 143 by
+    SIGTERM; a stopped run is saved, and the same command goes on with it.
+    """
     console, errors = Console(), Console(stderr=True)
     try:
         args: Any = tyro.cli(Command, prog="fulmen", args=argv, config=(tyro.conf.OmitSubcommandPrefixes,))
@@ -78,9 +82,9 @@ def main(argv: list[str] | None = None) -> None:
     except FulmenError as error:
         errors.print(f"fulmen: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except (Stopped, KeyboardInterrupt):
+    except (Stopped, KeyboardInterrupt) as stop:
         errors.print("fulmen: stopped; the same command goes on from the last step")
-        sys.exit(130)
+        sys.exit(stop.exit_code if isinstance(stop, Stopped) else 130)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ a score of None; one that could not be played is left out of its group and count
 """
 
 import asyncio
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from fulmen.envs.base import Env
 from fulmen.errors import ConfigError, DataError, JudgeError, SandboxError
+from fulmen.rollout.limits import OutOfTimeError, within
 from fulmen.types import (
     Attempt,
     Completion,
@@ -40,10 +42,14 @@ class Patience:
     """Times that a failed episode or score is tried again."""
     backoff_s: float = 0.5
     """Seconds before the first of these; doubled for each further one."""
+    limit_s: float = 600.0
+    """Longest that an environment may play an episode, or score one, without the time of the policy; not retried."""
 
     def __post_init__(self) -> None:
         if self.retries < 0 or self.backoff_s < 0:
             raise ConfigError(f"retries={self.retries}, backoff_s={self.backoff_s}; allowed: 0 or more")
+        if not self.limit_s > 0:
+            raise ConfigError(f"limit_s={self.limit_s}; allowed: above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +116,7 @@ class Lockstep:
         self._waiting: list[tuple[Request, asyncio.Future[Completion]]] = []
         self._num_playing = 0
         self._progress = asyncio.Event()
+        self._policy_s = 0.0
 
     def run(self, jobs: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
         """Returns the results of the jobs, in their order. Each job must call `leave` when it needs no completion more.
@@ -130,6 +137,10 @@ class Lockstep:
         self._progress.set()
         return await future
 
+    def now(self) -> float:
+        """Returns seconds of a clock that stands while the policy generates: that holds up every environment."""
+        return time.monotonic() - self._policy_s
+
     def leave(self) -> None:
         """Says that the calling job needs no completion any more."""
         self._num_playing -= 1
@@ -149,7 +160,9 @@ class Lockstep:
     def _answer(self) -> None:
         """Generates what is asked for, in the thread of the loop: the policy's numbers depend on its thread."""
         asked, self._waiting = self._waiting, []
+        started = time.monotonic()
         completions = self._generate([request for request, _ in asked], on_finish=self._on_finish)
+        self._policy_s += time.monotonic() - started
         if len(completions) != len(asked):
             raise DataError(
                 f"generate: {len(completions)} completions for {len(asked)} requests; allowed: one for each"
@@ -168,17 +181,25 @@ async def _play(env: Env, task: Task, attempt: Attempt, lockstep: Lockstep, pati
     """Returns one attempt, scored if that can be done."""
     try:
         episode, status, error = await _persist(
-            lambda: env.rollout(task, lockstep.complete, attempt), patience, default="invalid_infra"
+            lambda: within(patience.limit_s, lambda complete: env.rollout(task, complete, attempt), lockstep),
+            patience,
+            default="invalid_infra",
         )
     finally:
         lockstep.leave()
     if episode is None:
         return _Outcome(failure=Failure(task=task, attempt=attempt.index, status=status, error=error))
-    return await _judge(env, task, episode, attempt, patience)
+    return await _judge(env, task, episode, attempt, lockstep, patience)
 
 
-async def _judge(env: Env, task: Task, episode: Episode, attempt: Attempt, patience: Patience) -> _Outcome:
-    score, status, error = await _persist(lambda: env.score(task, episode), patience, default="invalid_verifier")
+async def _judge(
+    env: Env, task: Task, episode: Episode, attempt: Attempt, lockstep: Lockstep, patience: Patience
+) -> _Outcome:
+    score, status, error = await _persist(
+        lambda: within(patience.limit_s, lambda _: env.score(task, episode), lockstep),
+        patience,
+        default="invalid_verifier",
+    )
     if score is None:
         score = Score(value=None, status=status, info=error.splitlines()[0])
     *earlier, last = episode.completions
@@ -205,6 +226,8 @@ async def _persist(
             result = await action()
         except Exception as problem:  # any error of an environment is a failure of its own, never the model's
             status, error = _status_of(problem, default), _describe(problem)
+            if isinstance(problem, OutOfTimeError):
+                break
             continue
         if not isinstance(result, Score) or result.is_valid or trial == patience.retries:
             return result, "ok", ""

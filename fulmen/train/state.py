@@ -18,23 +18,37 @@ from torch import Tensor
 from fulmen.errors import CheckpointError
 from fulmen.model import Model
 from fulmen.model.checkpoint import verify_folder, write_folder, write_model
+from fulmen.run import check_space, guard_space
 from fulmen.text import Tokenizer
 from fulmen.train.optim import AdamW, Masters
 from fulmen.train.trainer import Trainer
 
 OPTIMIZER = "optimizer.safetensors"
 CURSOR = "cursor.json"
+TRAINER = "trainer"
+"""Field of the cursor file with what the trainer keeps beside tensors."""
+OTHER_BYTES = 1 << 20
+"""Room for config, tokenizer and manifest."""
 
 
 def save_training(folder: Path, trainer: Trainer, *, tokenizer: Tokenizer, cursor: dict[str, Any]) -> None:
-    """Writes a checkpoint folder atomically; it also loads as a plain model (`fulmen.load_model`)."""
+    """Writes a checkpoint folder atomically; it also loads as a plain model (`fulmen.load_model`).
+
+    Raises: DiskFullError when the disk has too little room, before anything is written where that can be known.
+    """
+    optimizer = _optimizer_tensors(trainer)
+    text = json.dumps({**cursor, TRAINER: trainer.state()})
+    tensors = (*trainer.model.state_dict().values(), *optimizer.values())
+    num_bytes = sum(tensor.nbytes for tensor in tensors) + len(text) + OTHER_BYTES
 
     def write(path: Path) -> None:
         write_model(trainer.model, path, tokenizer=tokenizer)
-        save_file(_optimizer_tensors(trainer), path / OPTIMIZER)
-        (path / CURSOR).write_text(json.dumps(cursor))
+        save_file(optimizer, path / OPTIMIZER)
+        (path / CURSOR).write_text(text)
 
-    write_folder(folder, write)
+    check_space(folder, num_bytes=num_bytes)
+    with guard_space(folder, num_bytes=num_bytes):
+        write_folder(folder, write)
 
 
 def load_training(folder: Path, trainer: Trainer) -> dict[str, Any]:
@@ -65,6 +79,8 @@ def load_training(folder: Path, trainer: Trainer) -> dict[str, Any]:
         if unknown := own.keys() - set(names.values()):
             raise CheckpointError(f"{folder}: optimizer state of unknown parameter {min(unknown)}")
         _fill(optimizer, own, names)
+    if TRAINER in cursor:
+        trainer.load(cursor.pop(TRAINER))
     return cursor
 
 
@@ -75,7 +91,7 @@ def _names(model: Model) -> dict[Tensor, str]:
 def _optimizer_tensors(trainer: Trainer) -> dict[str, Tensor]:
     names = _names(trainer.model)
     return {
-        f"{part}/{name}/{state_name}": tensor.detach().clone()
+        f"{part}/{name}/{state_name}": tensor.detach().to("cpu", copy=True)
         for part, optimizer in trainer.optimizer.parts().items()
         for name, state_name, tensor in _states(optimizer, names)
     }

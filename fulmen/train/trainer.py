@@ -5,7 +5,10 @@ Axes: `T` tokens of all documents of a micro-batch, `M` trained tokens among the
 
 import dataclasses
 import functools
+import math
 import time
+import traceback
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fulmen.errors import ConfigError, DataError
+from fulmen.errors import ConfigError, DataError, RunError
 from fulmen.kernels.attention import SHORT_MAX
 from fulmen.kernels.logprob import token_logprobs
 from fulmen.model import Model
@@ -70,6 +73,19 @@ class StepResult:
     metrics: dict[str, float]
     tokens: dict[str, np.ndarray]
     """Quantities of the trained tokens, in batch order: target_ids, logprobs, entropy, and the loss's own."""
+    is_skipped: bool = False
+    """The loss or the gradient was not finite: weights and optimizer are as before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Passes:
+    """What the micro-batches of a step gave beside their gradients, still on the device."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    balances: list[tuple[float, Tensor]] = field(default_factory=list)
+    mtp_losses: list[Tensor] = field(default_factory=list)
+    loads: list[Tensor] = field(default_factory=list)
+    tokens: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Trainer:
@@ -80,6 +96,8 @@ class Trainer:
     `router_bias_rate` is the step of the routers' biases towards even load (DeepSeek-V3: 0.001).
     `vocab_size` is the tokenizer's where the head is padded beyond it: the engine never samples the padding, so
     probabilities that include it would be of another distribution.
+    A step whose loss or gradient is not finite is skipped; after `max_skipped` of them in a row no further one is
+    begun. Where memory runs out, `micro_batch_tokens` is halved for good and the step done again.
 
     Raises: ConfigError for settings out of range.
     """
@@ -95,6 +113,7 @@ class Trainer:
         router_bias_rate: float = 0.0,
         micro_batch_tokens: int = 4096,
         vocab_size: int | None = None,
+        max_skipped: int = 3,
     ) -> None:
         num_rows = model.config.vocab_size
         self.vocab_size = num_rows if vocab_size is None else vocab_size
@@ -116,6 +135,7 @@ class Trainer:
                 "0 for routers without a bias",
             ),
             ("micro_batch_tokens", micro_batch_tokens, micro_batch_tokens >= 1, "at least 1"),
+            ("max_skipped", max_skipped, max_skipped >= 1, "at least 1"),
             ("vocab_size", self.vocab_size, 1 <= self.vocab_size <= num_rows, f"from 1 to the head's {num_rows}"),
         ):
             if not is_right:
@@ -123,7 +143,8 @@ class Trainer:
         self.model, self.optimizer = model, optimizer
         self.clip_norm, self.balance_coefficient = clip_norm, balance_coefficient
         self.mtp_coefficient, self.router_bias_rate = mtp_coefficient, router_bias_rate
-        self.micro_batch_tokens = micro_batch_tokens
+        self.micro_batch_tokens = self._asked_tokens = micro_batch_tokens
+        self.max_skipped, self.num_skipped = max_skipped, 0
         has_masters = isinstance(optimizer, AdamW) and optimizer.masters is not None
         self._graphs = PassGraphs() if is_capturable(model, has_masters=has_masters) else None
         if self._device.type == "cuda":
@@ -136,63 +157,117 @@ class Trainer:
 
         The balance loss is no sum over tokens: it is that of each micro-batch, averaged by their tokens.
 
-        Raises: DataError when no token of the batch is trained.
+        Raises: DataError when no token of the batch is trained; RunError when the last `max_skipped` steps were all
+        skipped, or one document alone does not fit into memory.
         """
         if not batch.mask_T.any():
             raise DataError("a batch without trained tokens; allowed: at least one True in mask_T")
+        if self.num_skipped >= self.max_skipped:
+            raise RunError(
+                f"{self.num_skipped} optimizer steps in a row had a loss or gradient that is not finite; the weights "
+                "are those before the first of them; allowed: another --run with a lower lr, clip_norm or weight_max"
+            )
         started = time.perf_counter()
         if lr is not None:
             self.optimizer.set_lr(lr)
-        # An interrupted step may have left some.
-        self.optimizer.zero_grad(set_to_none=True)
-        # Numbers are read at the end: a look at the device makes it wait for the host.
-        losses, balances, mtp_losses, loads = [], [], [], []
-        tokens: dict[str, list[Tensor]] = defaultdict(list)
-        for micro in split_batch(batch, self.micro_batch_tokens):
-            share = len(micro.token_ids_T) / len(batch.token_ids_T)
-            found = self._run(micro, loss, share)
-            losses.append(found.pop("loss"))
-            balances.append((share, found.pop("balance_loss")))
-            loads.append(found.pop("loads"))
-            mtp_losses += [found.pop("mtp_loss")] if "mtp_loss" in found else []
-            for name, values in found.items():
-                tokens[name].append(values)
+        passes = self._add_gradients(batch, loss)
         parameters = self.optimizer.trained()
         grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
-        self.optimizer.step()
+        # The first look at the device, which makes it wait for the host, comes before the weights move.
+        total_loss = sum(each.item() for each in passes.losses)
+        is_skipped = not (math.isfinite(total_loss) and math.isfinite(grad_norm))
+        self.num_skipped = self.num_skipped + 1 if is_skipped else 0
+        if not is_skipped:
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        loads_L_E = torch.stack(loads).sum(0)
-        if self.router_bias_rate:
+        loads_L_E = torch.stack(passes.loads).sum(0)
+        if self.router_bias_rate and not is_skipped:
             self.model.update_router_bias(loads_L_E, rate=self.router_bias_rate)
         metrics = {
-            "loss": sum(loss.item() for loss in losses),
-            "balance_loss": sum(share * loss.item() for share, loss in balances),
+            "loss": total_loss,
+            "balance_loss": sum(share * loss.item() for share, loss in passes.balances),
             "grad_norm": float(grad_norm),
             "tiny_grad_frac": float(tiny),
             "lr": self.optimizer.lr,
             "num_tokens": float(len(batch.token_ids_T)),
+            "skipped": float(is_skipped),
             "flops": float(training_flops(self.model.config, np.diff(batch.cu_seqlens).tolist())),
         }
         if self.model.lm_head.weight.is_cuda:
             # Numbers were read back, so the device has done it all.
             metrics["mfu"] = mfu(metrics["flops"], seconds=time.perf_counter() - started)
+        if self.micro_batch_tokens != self._asked_tokens:
+            metrics["micro_batch_tokens"] = float(self.micro_batch_tokens)
         if len(loads_L_E):
             metrics["max_violation"] = float(max_violation(loads_L_E).mean())
         if self.mtp_coefficient:
-            metrics["mtp_loss"] = sum(loss.item() for loss in mtp_losses)
-        return StepResult(metrics=metrics, tokens={name: torch.cat(x).cpu().numpy() for name, x in tokens.items()})
+            metrics["mtp_loss"] = sum(each.item() for each in passes.mtp_losses)
+        tokens = {name: torch.cat(parts).cpu().numpy() for name, parts in passes.tokens.items()}
+        return StepResult(metrics=metrics, tokens=tokens, is_skipped=is_skipped)
+
+    def _add_gradients(self, batch: Batch, loss: Loss) -> _Passes:
+        """Adds up the gradient of a batch, in smaller pieces where memory runs out."""
+        while True:
+            # An interrupted or failed pass may have left some.
+            self.optimizer.zero_grad(set_to_none=True)
+            passes, micro = _Passes(), batch
+            try:
+                for micro in split_batch(batch, self.micro_batch_tokens):
+                    share = len(micro.token_ids_T) / len(batch.token_ids_T)
+                    found = self._run(micro, loss, share)
+                    passes.losses.append(found.pop("loss"))
+                    passes.balances.append((share, found.pop("balance_loss")))
+                    passes.loads.append(found.pop("loads"))
+                    passes.mtp_losses.extend([found.pop("mtp_loss")] if "mtp_loss" in found else [])
+                    for name, values in found.items():
+                        passes.tokens[name].append(values)
+                return passes
+            except torch.OutOfMemoryError as error:
+                self._shrink(micro, error)
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> np.ndarray:
         """Returns the log-probability `[T]` of every trained target under the weights as they are; 0 elsewhere."""
-        parts = []
-        for micro in split_batch(batch, self.micro_batch_tokens):
-            inputs = self._upload(arrange(micro))
-            hidden = self._encode(inputs, longest=int(np.diff(micro.cu_seqlens).max())).hidden[0]
-            found_M, _ = token_logprobs(hidden[inputs["trained"]], self._head(), inputs["targets"])
-            parts.append(found_M.new_zeros(len(micro.token_ids_T)).index_put((inputs["trained"],), found_M))
-        return torch.cat(parts).cpu().numpy()
+        while True:
+            parts, micro = [], batch
+            try:
+                for micro in split_batch(batch, self.micro_batch_tokens):
+                    inputs = self._upload(arrange(micro))
+                    hidden = self._encode(inputs, longest=int(np.diff(micro.cu_seqlens).max())).hidden[0]
+                    found_M, _ = token_logprobs(hidden[inputs["trained"]], self._head(), inputs["targets"])
+                    parts.append(found_M.new_zeros(len(micro.token_ids_T)).index_put((inputs["trained"],), found_M))
+                return torch.cat(parts).cpu().numpy()
+            except torch.OutOfMemoryError as error:
+                self._shrink(micro, error)
+
+    def _shrink(self, micro: Batch, error: torch.OutOfMemoryError) -> None:
+        """Halves `micro_batch_tokens` below a piece that did not fit. Raises: RunError if that is one document."""
+        num_tokens = len(micro.token_ids_T)
+        if len(micro.cu_seqlens) <= 2:
+            raise RunError(
+                f"one document of {num_tokens} tokens does not fit into memory ({error}); allowed: a shorter window, "
+                "fewer num_slots, or a smaller model"
+            ) from None
+        self.micro_batch_tokens = max(min(self.micro_batch_tokens, num_tokens) // 2, 1)
+        # The error's frames hold what the failed pass had made.
+        traceback.clear_frames(error.__traceback__)
+        self.release()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        warnings.warn(
+            f"{num_tokens} tokens at a time do not fit into memory; from here on "
+            f"micro_batch_tokens={self.micro_batch_tokens}",
+            stacklevel=4,
+        )
+
+    def state(self) -> dict[str, int]:
+        """Returns what a checkpoint keeps beside weights and optimizer; a resumed run counts skipped steps anew."""
+        return {"micro_batch_tokens": self.micro_batch_tokens}
+
+    def load(self, state: Mapping[str, int]) -> None:
+        """Goes on from a `state`."""
+        self.micro_batch_tokens = state["micro_batch_tokens"]
 
     def release(self) -> None:
         """Gives back the memory of captured passes, where there are any."""
