@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from fulmen.envs.base import Env
 from fulmen.errors import ConfigError, DataError, JudgeError, SandboxError
@@ -87,7 +87,7 @@ def sample_groups(
     patience = patience or Patience()
     attempts = [Attempt(sampling=sampling, seed=seed, index=index) for index in range(group_size)]
     lockstep = Lockstep(generate, on_finish=on_finish)
-    jobs = [_play(env, task, attempt, lockstep, patience) for task in tasks for attempt in attempts]
+    jobs = [play(env, task, attempt, lockstep, patience) for task in tasks for attempt in attempts]
     outcomes = lockstep.run(jobs)
     groups = []
     for position, task in enumerate(tasks):
@@ -98,6 +98,16 @@ def sample_groups(
         rollouts = tuple(outcome.rollout for outcome in own if outcome.rollout is not None)
         groups.append(RolloutGroup(task=task, rollouts=rollouts, num_lost=group_size - len(rollouts)))
     return groups
+
+
+def run_to_end(job: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Returns the result of a coroutine; inside a running event loop (a notebook) it runs in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(job())
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(job())).result()
 
 
 class Lockstep:
@@ -116,12 +126,7 @@ class Lockstep:
 
         Inside a running event loop (a notebook) the jobs run in a thread of their own.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(self._run(jobs))
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(lambda: asyncio.run(self._run(jobs))).result()
+        return run_to_end(lambda: self._run(jobs))
 
     async def complete(self, request: Request) -> Completion:
         """Returns the completion of a request, when the batch it falls into is done."""
@@ -159,35 +164,49 @@ class Lockstep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Outcome:
+class Outcome:
+    """What became of an attempt; without a rollout it is lost."""
+
     rollout: Rollout | None = None
     failure: Failure | None = None
 
 
-async def _play(env: Env, task: Task, attempt: Attempt, lockstep: Lockstep, patience: Patience) -> _Outcome:
+class Answers(Protocol):
+    """Whoever answers the requests of an attempt."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Returns the completion of a request."""
+        ...
+
+    def leave(self) -> None:
+        """Hears that the attempt needs no completion any more."""
+        ...
+
+
+async def play(env: Env, task: Task, attempt: Attempt, answers: Answers, patience: Patience) -> Outcome:
     """Returns one attempt, scored if that can be done."""
     try:
         episode, status, error = await _persist(
-            lambda: env.rollout(task, lockstep.complete, attempt), patience, default="invalid_infra"
+            lambda: env.rollout(task, answers.complete, attempt), patience, default="invalid_infra"
         )
     finally:
-        lockstep.leave()
+        answers.leave()
     if episode is None:
-        return _Outcome(failure=Failure(task=task, attempt=attempt.index, status=status, error=error))
+        return Outcome(failure=Failure(task=task, attempt=attempt.index, status=status, error=error))
     return await _judge(env, task, episode, attempt, patience)
 
 
-async def _judge(env: Env, task: Task, episode: Episode, attempt: Attempt, patience: Patience) -> _Outcome:
+async def _judge(env: Env, task: Task, episode: Episode, attempt: Attempt, patience: Patience) -> Outcome:
     score, status, error = await _persist(lambda: env.score(task, episode), patience, default="invalid_verifier")
     if score is None:
         score = Score(value=None, status=status, info=error.splitlines()[0])
     *earlier, last = episode.completions
     rollout = Rollout(task=task, completion=last, score=score, earlier=tuple(earlier))
     if score.is_valid:
-        return _Outcome(rollout=rollout)
+        return Outcome(rollout=rollout)
     reply = episode.reply.content
     failure = Failure(task=task, attempt=attempt.index, status=score.status, error=error or score.info, reply=reply)
-    return _Outcome(rollout=rollout, failure=failure)
+    return Outcome(rollout=rollout, failure=failure)
 
 
 async def _persist(
