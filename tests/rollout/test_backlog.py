@@ -46,7 +46,8 @@ class Stepper:
 
     def __init__(self, *, num_slots: int = 8) -> None:
         self.num_slots, self.version, self.num_ids, self.num_drawn = num_slots, 0, 0, 0
-        self.queue: dict[int, Partial] = {}
+        self.queue: dict[int, tuple[Request, list[int]]] = {}
+        """Requests and the versions of their tokens so far."""
 
     def __call__(
         self, requests: Sequence[Request], *, on_finish: Callable[[int], None] | None = None
@@ -65,37 +66,43 @@ class Stepper:
 
     def submit(self, request: Request | Partial, *, has_text: bool = True) -> int:
         """Puts a request in the queue."""
-        nothing, none = np.zeros(0, np.int64), np.zeros(0, np.float32)
         self.num_ids += 1
-        self.queue[self.num_ids] = request if isinstance(request, Partial) else Partial(
-            request=request, prompt_ids=np.array([7]), token_ids=nothing, logprobs=none, model_logprobs=none,
-            token_versions=nothing, forced=nothing, expert_ids=np.zeros((0, 2), np.int8), counters={"drawn": 0},
-        )  # fmt: skip
+        if isinstance(request, Partial):
+            expected = to_partial(request.request, request.token_versions.tolist())
+            assert same(request, expected), "not what was interrupted"
+            self.queue[self.num_ids] = (request.request, request.token_versions.tolist())
+        else:
+            self.queue[self.num_ids] = (request, [])
         return self.num_ids
 
     def step(self) -> list[Delta]:
         """Draws a token for each of the first."""
         deltas = []
         for number in list(self.queue)[: self.num_slots]:
-            partial = self.queue[number]
-            seed, place = partial.request.seed, len(partial.token_ids)
+            request, versions = self.queue[number]
+            versions.append(self.version)
             self.num_drawn += 1
-            partial = self.queue[number] = dataclasses.replace(
-                partial, token_ids=np.append(partial.token_ids, (seed + place) % 1000),
-                logprobs=np.append(partial.logprobs, np.float32(-1 / (1 + place + seed % 7))),
-                model_logprobs=np.append(partial.model_logprobs, np.float32(-0.1 * place)),
-                token_versions=np.append(partial.token_versions, self.version),
-                expert_ids=np.full((place + 1, 2), seed % 100, np.int8), counters={"drawn": place + 1},
-            )  # fmt: skip
-            if place + 1 == 1 + seed % 40:
+            if len(versions) == 1 + request.seed % 40:
                 del self.queue[number]
-                deltas.append(Delta(request_id=number, completion=to_completion(partial)))
+                deltas.append(Delta(request_id=number, completion=to_completion(to_partial(request, versions))))
         return deltas
 
     def interrupt(self) -> dict[int, Completion | Partial]:
         """Takes every request out."""
         queue, self.queue = self.queue, {}
-        return dict(queue)
+        return {number: to_partial(*item) for number, item in queue.items()}
+
+
+def to_partial(request: Request, versions: list[int]) -> Partial:
+    """Returns a request that has drawn so many tokens."""
+    count, seed = len(versions), request.seed
+    places = np.arange(count)
+    return Partial(
+        request=request, prompt_ids=np.array([7]), token_ids=(seed % 1000 + places) % 1000,
+        logprobs=(-1 / (1 + places + seed % 7)).astype(np.float32), model_logprobs=(-0.1 * places).astype(np.float32),
+        token_versions=np.array(versions, np.int64), forced=np.zeros(0, np.int64),
+        expert_ids=np.full((count, 2), seed % 100, np.int8), counters={"drawn": count},
+    )  # fmt: skip
 
 
 def to_completion(partial: Partial) -> Completion:
@@ -189,10 +196,10 @@ def same(left: object, right: object) -> bool:
     return left == right
 
 
-@settings(max_examples=15)
-@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 12), st.booleans())
+@settings(max_examples=8)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 12))
 def test_every_task_is_trained_or_found_uninformative_once_and_in_time(
-    max_staleness: int, num_groups: int, num_slots: int, is_saved: bool
+    max_staleness: int, num_groups: int, num_slots: int
 ) -> None:
     """Over random schedules: nothing lost, nothing doubled, nothing too old, and no length preferred."""
     engine = Stepper(num_slots=num_slots)
