@@ -102,12 +102,20 @@ def sample_groups(
 
 def run_to_end(job: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """Returns the result of a coroutine; inside a running event loop (a notebook) it runs in a thread of its own."""
+    results: list[Result] = []
+
+    async def keep() -> None:
+        # asyncio.run writes out what its coroutine returned, to no end: thousands of arrays take seconds.
+        results.append(await job())
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(job())
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(job())).result()
+        asyncio.run(keep())
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: asyncio.run(keep())).result()
+    return results[0]
 
 
 class Lockstep:

@@ -5,18 +5,23 @@ Compared with `test_engine.py`'s single requests. Float64: rounding never decide
 
 import dataclasses
 import functools
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from fulmen.envs import SingleTurn
 from fulmen.errors import ConfigError, DataError
 from fulmen.model import Model
+from fulmen.rollout import Backlog, Collected, CollectSettings, collect
 from fulmen.serve import Engine
 from fulmen.text.tokenizer import END_THINK, THINK
-from fulmen.types import Completion, Partial, Request, Resumable
+from fulmen.types import Completion, Message, Partial, Request, Resumable, Sampling, Score, Split, StopReason, Task
 from tests.serve.test_engine import CONFIG, TOKENIZER, ask, make_model
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -195,3 +200,79 @@ def test_what_does_not_fit_is_refused_before_anything_runs() -> None:
         with pytest.raises(error, match=message):
             engine.submit(dataclasses.replace(partial, **changes))  # type: ignore[arg-type]
     assert not engine.has_work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counting(SingleTurn):
+    """Scores a reply by its length, so that groups differ."""
+
+    name: str = "counting"
+
+    def task(self, split: Split, *, seed: int, index: int) -> Task:
+        """Returns a task whose prompt is its index."""
+        prompt = (Message(role="user", content=f"{index} and two"),)
+        return Task(task_id=f"counting-{split}-{seed}-{index}", env=self.name, prompt=prompt, gold="")
+
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+        """Returns a number between 0 and 1."""
+        text = answer if isinstance(answer, str) else answer.content
+        return Score(value=len(text) % 3 / 2)
+
+    def worked_solution(self, task: Task, rng: random.Random) -> Message:
+        """Never asked for."""
+        raise AssertionError
+
+
+def train(shape: str, *, first: int, backlog: Backlog, cursor: int) -> list[Collected]:
+    """Collects batches `first` to 2 with a new model and engine, as a process does that was just started.
+
+    Float32; the weights are a function of the batch's number, since each batch trains.
+    """
+    model, found = Model(CONFIG.replace(**SHAPES[shape]), seed=1), []
+    with torch.no_grad():
+        model.load_state_dict(model_of(shape).state_dict())
+    engine = Engine(model, TOKENIZER, num_slots=5)
+    for number in range(3):
+        engine.policy_version = 4 * number
+        if number >= first:
+            result = collect(
+                engine, Counting(), CollectSettings(num_groups=1, group_size=3, stride=2),
+                sampling=Sampling(max_tokens=9), seed=3, cursor=cursor, keep=lambda group: True, backlog=backlog,
+                max_staleness=2, policy_version=engine.policy_version,
+            )  # fmt: skip
+            found.append(result)
+            backlog, cursor = result.backlog, result.cursor
+        with torch.no_grad():
+            model.lm_head.weight.mul_(0.8)
+    return found
+
+
+def bits(value: Any) -> Any:
+    """Returns a record as plain values that are equal only where all bits are."""
+    if isinstance(value, np.ndarray):
+        return (value.dtype.str, value.shape, value.tobytes())
+    if dataclasses.is_dataclass(value):
+        return [bits(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, tuple | list):
+        return [bits(item) for item in value]
+    return {key: bits(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_a_killed_run_collects_the_same_bits(shape: str, tmp_path: Path) -> None:
+    """Batches over changing weights in float32, undisturbed and from the file of the first one's backlog."""
+    whole = train(shape, first=0, backlog=Backlog(), cursor=0)
+    parts = [p for g in whole[0].backlog.groups for a in g.attempts for p in a.partials]
+    assert parts, "nothing was interrupted"
+    whole[0].backlog.save(tmp_path)
+    rest = train(shape, first=1, backlog=Backlog.load(tmp_path), cursor=whole[0].cursor)
+    assert bits(rest) == bits(whole[1:])
+    completions = [r.completion for result in whole for group in result.groups for r in group.rollouts]
+    versions = [c.token_versions.tolist() for c in completions if c.token_versions is not None]
+    assert versions, "no completion went over an update"
+    assert all(v == sorted(v) and set(v) <= {0, 4, 8} for v in versions)
+    has_experts = not SHAPES[shape]
+    for completion in completions:
+        assert (completion.expert_ids is not None) == has_experts
+        if completion.expert_ids is not None:
+            assert len(completion.expert_ids) == len(completion.prompt_ids) + len(completion.token_ids) - 1
