@@ -38,8 +38,13 @@ from fulmen.types import (
 SAMPLING = Sampling(max_tokens=64)
 
 
+def length_of(seed: int) -> int:
+    """Returns a length with a long tail."""
+    return 80 + seed % 90 if seed % 11 == 0 else 1 + seed % 12
+
+
 class Stepper:
-    """A fake engine: a request has 1 to 40 tokens by its seed; each step draws one for the first `num_slots`.
+    """A fake engine: a request has 1 to 12 tokens by its seed, or over 80; a step draws one for the first `num_slots`.
 
     Token t of a request is a function of its seed and t, so that what goes on can be told from what begins anew.
     """
@@ -82,7 +87,7 @@ class Stepper:
             request, versions = self.queue[number]
             versions.append(self.version)
             self.num_drawn += 1
-            if len(versions) == 1 + request.seed % 40:
+            if len(versions) == length_of(request.seed):
                 del self.queue[number]
                 deltas.append(Delta(request_id=number, completion=to_completion(to_partial(request, versions))))
         return deltas
@@ -221,6 +226,22 @@ def test_every_task_is_trained_or_found_uninformative_once_and_in_time(
         assert len(result.backlog.groups) <= num_groups
     # What was begun so long ago that it had to be decided is decided, whatever its length.
     assert min(left, default=10**9) >= min(i for i, n in begun.items() if n > 5 - max_staleness)
+
+
+def test_a_group_that_may_not_get_older_is_waited_for() -> None:
+    def oldest(max_staleness: int) -> int:
+        found = batches(Stepper(), num_batches=6, max_staleness=max_staleness, num_groups=2)
+        return max(age for result in found for age in result.ages)
+
+    assert [oldest(1), oldest(2), oldest(9)] == [1, 2, 2]
+    # Where nothing is trained nothing ages.
+    engine = Stepper()
+    cursor, backlog = 0, Backlog()
+    for _ in range(4):
+        (result,) = batches(engine, num_batches=1, max_staleness=1, num_groups=2, begin=(0, cursor, backlog))
+        engine.version, cursor, backlog = 0, result.cursor, result.backlog
+        assert result.ages == [0, 0]
+        assert {group.age for group in backlog.groups} == {0}
 
 
 def test_completions_are_what_they_are_without_interruption_but_for_their_versions() -> None:
