@@ -6,6 +6,7 @@ Compared with `test_engine.py`'s single requests. Float64: rounding never decide
 import dataclasses
 import functools
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,19 @@ from fulmen.model import Model
 from fulmen.rollout import Backlog, Collected, CollectSettings, collect
 from fulmen.serve import Engine
 from fulmen.text.tokenizer import END_THINK, THINK
-from fulmen.types import Completion, Message, Partial, Request, Resumable, Sampling, Score, Split, StopReason, Task
+from fulmen.types import (
+    Completion,
+    Grammar,
+    Message,
+    Partial,
+    Request,
+    Resumable,
+    Sampling,
+    Score,
+    Split,
+    StopReason,
+    Task,
+)
 from tests.serve.test_engine import CONFIG, TOKENIZER, ask, make_model
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -56,6 +69,7 @@ def requests_of_all_kinds() -> list[Request]:
         ask("two", seed=3, max_tokens=11, thinking_budget=4, logit_bias=open_thinking),
         ask("b", seed=4, max_tokens=10, min_tokens=10, logit_bias=((END, 30.0),), top_logprobs=2),
         ask("and so on", seed=5, max_tokens=9, stop=("zzz",)),
+        ask("a", seed=6, max_tokens=9, grammar=Grammar(kind="regex", source="[a-z]{6,7}")),
     ]
 
 
@@ -112,6 +126,7 @@ def test_interrupted_completions_are_what_they_would_have_been(shape: str, num_s
     expected = undisturbed(shape)
     assert [c.stop_reason for c in expected[:1]] == ["repetition"]
     assert expected[2].mask is not None
+    assert re.fullmatch("[a-z]{6,7}", expected[5].message.content)
     for mine, its in zip(go_through(engines, requests_of_all_kinds(), num_steps=num_steps), expected, strict=True):
         assert_equal(mine, its)
 
@@ -207,10 +222,11 @@ class Counting(SingleTurn):
     """Scores a reply by its length, so that groups differ."""
 
     name: str = "counting"
+    times: int = 1
 
     def task(self, split: Split, *, seed: int, index: int) -> Task:
-        """Returns a task whose prompt is its index."""
-        prompt = (Message(role="user", content=f"{index} and two"),)
+        """Returns a task whose prompt is its index, so many times."""
+        prompt = (Message(role="user", content=f"{index} and two " * self.times),)
         return Task(task_id=f"counting-{split}-{seed}-{index}", env=self.name, prompt=prompt, gold="")
 
     def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
@@ -276,3 +292,20 @@ def test_a_killed_run_collects_the_same_bits(shape: str, tmp_path: Path) -> None
         assert (completion.expert_ids is not None) == has_experts
         if completion.expert_ids is not None:
             assert len(completion.expert_ids) == len(completion.prompt_ids) + len(completion.token_ids) - 1
+
+
+def test_what_an_engine_did_before_does_not_show_in_a_backlog() -> None:
+    """A prefix that is cached already would let completions get further in as many steps."""
+    engines = [make_engine("softmax dense", num_slots=4, prefill_tokens=64) for _ in range(2)]
+    env = Counting(times=12)
+    engines[1]([Request(messages=env.task("train", seed=3, index=index).prompt, sampling=Sampling(max_tokens=2), seed=0)
+                for index in range(2)])  # fmt: skip
+    fresh, used = (
+        collect(
+            engine, env, CollectSettings(num_groups=1, group_size=2, stride=2), sampling=Sampling(max_tokens=9), seed=3,
+            cursor=0, keep=lambda group: True, max_staleness=1,
+        )
+        for engine in engines
+    )  # fmt: skip
+    assert bits(used) == bits(fresh)
+    assert fresh.backlog.groups
