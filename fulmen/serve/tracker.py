@@ -5,12 +5,14 @@ go to a request's own lists only when somebody looks: at its end, at a delta, at
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fulmen.serve.runner import Pending
-from fulmen.serve.scheduler import Sequence
+from fulmen.serve.scheduler import Piece
+from fulmen.serve.scheduler import Sequence as Scheduled
 from fulmen.text.chat import decode_completion, decode_completions
 from fulmen.text.parse import message_of
 from fulmen.text.stream import TextStream
@@ -119,7 +121,7 @@ class Tracker:
     """One request."""
 
     request: Request
-    sequence: Sequence
+    sequence: Scheduled
     stream: TextStream | None
     """Its text, where somebody reads it as it comes or it can stop a completion."""
     has_grammar: bool = False
@@ -239,3 +241,24 @@ def decode_ended(trackers: list[Tracker], tokenizer: Tokenizer) -> None:
     tokens = [tracker.sequence.token_ids[tracker.sequence.num_prompt :] for tracker in ended]
     for tracker, message in zip(ended, decode_completions(tokenizer, tokens), strict=True):
         tracker.message = message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """A pass whose results are not read yet."""
+
+    pending: Pending
+    ledger: Ledger
+    pieces: list[tuple[Piece, list[Tracker]]]
+    """What the routes are of, and whose: the sequence's and its followers'; empty for a step."""
+    version: int
+
+
+def read_routes(routes: np.ndarray, pieces: Sequence[tuple[Piece, list[Tracker]]]) -> None:
+    """Hands the routes of pieces to their sequences; followers begin with those of their leader."""
+    start = 0
+    for piece, (leader, *followers) in pieces:
+        leader.add_routes(routes[start : start + piece.end - piece.start], piece.start)
+        start += piece.end - piece.start
+        for follower in followers:
+            follower.routes, follower.num_routes = list(leader.routes), leader.num_routes
