@@ -4,8 +4,9 @@ from fulmen.rl.advantages import LengthPenalty, group_advantages
 from fulmen.rl.batch import Aggregation, rl_batch
 from fulmen.rl.filters import is_informative
 from fulmen.rl.learner import Learner
-from fulmen.rl.losses import cispo, ppo
+from fulmen.rl.losses import cispo, dapo, dr_grpo, grpo, gspo, ppo, reinforce, unified
 
 __all__ = [
-    "Aggregation", "Learner", "LengthPenalty", "cispo", "group_advantages", "is_informative", "ppo", "rl_batch",
+    "Aggregation", "Learner", "LengthPenalty", "cispo", "dapo", "dr_grpo", "group_advantages", "grpo", "gspo",
+    "is_informative", "ppo", "reinforce", "rl_batch", "unified",
 ]  # fmt: skip
