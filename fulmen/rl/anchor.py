@@ -70,8 +70,7 @@ def mismatch_factors(batch: Batch, recomputed_logprobs_T: np.ndarray, *, mismatc
     if batch.old_logprobs_T is None:
         raise DataError("old_logprobs_T=None; allowed: the log-probabilities that the engine sampled with")
     difference_T = recomputed_logprobs_T.astype(np.float64) - batch.old_logprobs_T
-    factors_T = np.exp(np.minimum(np.where(batch.mask_T, difference_T, 0.0), np.log(mismatch_max)))
-    return np.where(batch.mask_T, factors_T, 1.0)
+    return np.exp(np.minimum(np.where(batch.mask_T, difference_T, 0.0), np.log(mismatch_max)))
 
 
 def inert_cap(log_ratio: np.ndarray) -> str:

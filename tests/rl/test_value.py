@@ -98,6 +98,9 @@ def test_the_trunk_is_a_copy_of_the_policy_and_shares_nothing() -> None:
     token_ids, cu_seqlens = torch.from_numpy(batch.token_ids_T)[None], torch.from_numpy(batch.cu_seqlens)
     expected = policy.encode(token_ids, cu_seqlens=cu_seqlens).hidden
     assert torch.equal(model.trunk.encode(token_ids, cu_seqlens=cu_seqlens).hidden, expected)
+    # Neither the head nor MTP modules are carried along.
+    kept = {name for name in policy.state_dict() if not name.startswith(("mtp.", "lm_head."))}
+    assert set(model.trunk.state_dict()) == kept < set(policy.state_dict())
     assert not {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in policy.parameters()}
     # A head that is known shows that values are of the token before each trained target.
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(0))
