@@ -14,7 +14,7 @@ from fulmen.rl import losses as losses_module
 from fulmen.rl.advantages import Advantage
 from fulmen.rl.losses.choose import NUMBERS, PUBLISHED, LossName
 from fulmen.train import Loss
-from tests.conformance.test_losses import close, random_tokens, run
+from tests.conformance.losses import close, random_tokens, run
 
 NAMES: tuple[LossName, ...] = get_args(LossName)
 

@@ -30,7 +30,7 @@ from fulmen.rl import (
 from fulmen.rl.monitors.ratios import ratio_metrics
 from fulmen.train import AdamW, Trainer
 from fulmen.types import RolloutGroup
-from tests.conformance.test_losses import Tokens, close, random_tokens, run
+from tests.conformance.losses import Tokens, close, random_tokens, run
 from tests.rl.examples import make_group, make_rollout, make_task
 from tests.train.examples import CONFIG, tiny_model
 
