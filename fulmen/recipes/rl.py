@@ -16,8 +16,10 @@ from rich.console import Console
 from fulmen.envs import Mixture
 from fulmen.errors import ConfigError
 from fulmen.model import Model
-from fulmen.recipes.common import TASK_NAMES, Device, Precision, load_checkpoint, make_mixture, place, set_threads
+from fulmen.model.checkpoint import load_model
+from fulmen.recipes.common import TASK_NAMES, Device, Precision, place, set_threads
 from fulmen.recipes.rl_display import Display
+from fulmen.recipes.rl_input import check_input
 from fulmen.recipes.rl_records import look_at_heldout, rollout_records, write_pictures
 from fulmen.rl import Learner, LengthPenalty, cispo
 from fulmen.rl.loop import Loop, LoopSettings
@@ -36,6 +38,8 @@ class RlSettings(LoopSettings):
     """CISPO's absolute cap on the importance weight, 1 + eps_high of eq. (5)."""
     num_slots: int = 512
     """Completions sampled at a time."""
+    max_length: int = 131_072
+    """Longest prompt with its completion, in tokens."""
     micro_batch_tokens: int = 4096
     """Tokens of one backward pass, unless one completion is longer; no result depends on it."""
     heldout_every: int = 10
@@ -50,7 +54,8 @@ class RlSettings(LoopSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in (
-            "num_slots", "micro_batch_tokens", "heldout_every", "heldout_tasks", "checkpoint_every", "keep_checkpoints"
+            "num_slots", "max_length", "micro_batch_tokens", "heldout_every", "heldout_tasks", "checkpoint_every",
+            "keep_checkpoints",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}; allowed: at least 1")
@@ -77,7 +82,7 @@ def train_rl(
         anchor=settings.anchor,
         mismatch_max=settings.mismatch_max,
     )
-    engine = Engine(model, tokenizer, num_slots=settings.num_slots)
+    engine = Engine(model, tokenizer, num_slots=settings.num_slots, max_length=settings.max_length)
     with Display(console, run, num_steps=settings.num_steps, has_lines=has_lines) as display:
         loop = Loop(engine, env, learner, settings=settings, seed=seed, hooks=display.hooks)
 
@@ -128,6 +133,14 @@ def train_rl(
 class Args(RlSettings):
     """fulmen rl: reinforcement learning from a checkpoint of any family, on tasks with checkable answers."""
 
+    num_steps: int = 200
+    num_groups: int = 32
+    group_size: int = 16
+    num_updates: int = 16
+    lr: float = 1e-6
+    final_frac: float = 1.0
+    window: int = 2048
+    micro_batch_tokens: int = 16_384
     init: Path
     """Folder of the model to start from: fulmen's own, or a Hugging Face one of a known family."""
     run: Path = Path("runs/rl")
@@ -143,14 +156,17 @@ class Args(RlSettings):
 
 
 def main(args: Args, console: Console) -> None:
-    """Runs the recipe."""
+    """Runs the recipe; bad input is refused before a weight is read or a file written."""
     set_threads(args.threads)
     device, dtype = place(args.device, args.precision)
-    env = make_mixture(args.tasks)
-    model, tokenizer = load_checkpoint(args.init, device=device, dtype=dtype)
+    env, tokenizer = check_input(
+        args.init, args.tasks, sampling=args.sampling, max_length=args.max_length, num_heldout=args.heldout_tasks,
+        seed=args.seed,
+    )  # fmt: skip
     settings: dict[str, Any] = {
         name: str(v) if isinstance(v, Path) else v for name, v in asdict(args).items() if name != "run"
     }
     with Run.open(args.run, recipe="rl", args=settings, seed=args.seed) as run, run.interruptible():
+        model = load_model(args.init, dtype=dtype, device=device)
         train_rl(run, model, tokenizer, env, args, seed=args.seed, console=console, has_lines=True)
         console.print(f"done: {run.checkpoints('rl')[-1]}")
