@@ -155,6 +155,12 @@ class Args(RlSettings):
     """CPU threads; results are bit-exact for a fixed number."""
 
 
+def record(args: Args) -> dict[str, Any]:
+    """Returns the settings as JSON values, for the run's folder: a run goes on with the same ones only."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(args).items()
+            if name != "run"}  # fmt: skip
+
+
 def main(args: Args, console: Console) -> None:
     """Runs the recipe; bad input is refused before a weight is read or a file written."""
     set_threads(args.threads)
@@ -163,10 +169,7 @@ def main(args: Args, console: Console) -> None:
         args.init, args.tasks, sampling=args.sampling, max_length=args.max_length, num_heldout=args.heldout_tasks,
         seed=args.seed,
     )  # fmt: skip
-    settings: dict[str, Any] = {
-        name: str(v) if isinstance(v, Path) else v for name, v in asdict(args).items() if name != "run"
-    }
-    with Run.open(args.run, recipe="rl", args=settings, seed=args.seed) as run, run.interruptible():
+    with Run.open(args.run, recipe="rl", args=record(args), seed=args.seed) as run, run.interruptible():
         model = load_model(args.init, dtype=dtype, device=device)
         train_rl(run, model, tokenizer, env, args, seed=args.seed, console=console, has_lines=True)
         console.print(f"done: {run.checkpoints('rl')[-1]}")

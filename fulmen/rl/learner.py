@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -57,10 +57,6 @@ class Learner:
     def __post_init__(self) -> None:
         if self.num_updates < 1:
             raise ConfigError(f"num_updates={self.num_updates}; allowed: at least 1")
-        if self.anchor not in get_args(Anchor):
-            raise ConfigError(f"anchor={self.anchor!r}; allowed: {', '.join(get_args(Anchor))}")
-        if self.truncated not in get_args(Truncated):
-            raise ConfigError(f"truncated={self.truncated!r}; allowed: {', '.join(get_args(Truncated))}")
         if self.mismatch_max is not None and (self.anchor == "rollout" or not self.mismatch_max > 0):
             raise ConfigError(
                 f"mismatch_max={self.mismatch_max} with anchor={self.anchor!r}; allowed: above 0, and with the "

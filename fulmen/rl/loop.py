@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -90,9 +90,6 @@ class LoopSettings:
             ("clip_norm", self.clip_norm > 0, "above 0; inf switches clipping off"),
             ("soft_zone_frac", 0 <= self.soft_zone_frac <= 1, "0 to 1"),
             ("repetition_p", 0 <= self.repetition_p <= 1, "0 to 1; 1 switches the halt off"),
-            ("truncated", self.truncated in get_args(Truncated), ", ".join(get_args(Truncated))),
-            ("aggregation", self.aggregation in get_args(Aggregation), ", ".join(get_args(Aggregation))),
-            ("anchor", self.anchor in get_args(Anchor), ", ".join(get_args(Anchor))),
             (
                 "mismatch_max",
                 self.mismatch_max is None or (self.anchor == "recomputed" and self.mismatch_max > 0),
