@@ -48,14 +48,11 @@ class RlSettings(LoopSettings):
     """Held-out tasks per environment in such a look, two samples each."""
     checkpoint_every: int = 1
     """Batches between checkpoints; Ctrl-C saves one, whatever this is."""
-    keep_checkpoints: int = 1
-    """Newest checkpoints that stay."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in (
-            "num_slots", "max_length", "micro_batch_tokens", "heldout_every", "heldout_tasks", "checkpoint_every",
-            "keep_checkpoints",
+            "num_slots", "max_length", "micro_batch_tokens", "heldout_every", "heldout_tasks", "checkpoint_every"
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}; allowed: at least 1")
@@ -89,7 +86,7 @@ def train_rl(
         def save(line_sizes: dict[str, int]) -> None:
             cursor = {**loop.state(), "line_sizes": line_sizes}
             save_training(run.checkpoint("rl", loop.num_done), trainer, tokenizer=tokenizer, cursor=cursor)
-            run.prune_checkpoints("rl", keep=settings.keep_checkpoints)
+            run.prune_checkpoints("rl")
             run.save_clock()
 
         def look() -> None:

@@ -122,7 +122,7 @@ def refused(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], mon
         (("--lr", "-1"), "lr=-1.0; allowed: at least 0"),
         (("--soft-zone-frac", "1.5"), "soft_zone_frac=1.5; allowed: 0 to 1"),
         (("--mismatch-max", "2"), "mismatch_max=2.0; allowed: above 0, with anchor='recomputed' alone"),
-        (("--keep-checkpoints", "0"), "keep_checkpoints=0; allowed: at least 1"),
+        (("--checkpoint-every", "0"), "checkpoint_every=0; allowed: at least 1"),
         (("--threads", "0"), "threads=0; allowed: at least 1"),
         (("--init", "mine.py"), "init: mine.py is a file; allowed: a model's folder (fulmen import mine.py"),
         (("--init", "nowhere"), "nowhere: no such checkpoint folder"),
