@@ -13,6 +13,7 @@ from fulmen.recipes import (
     calibrate,
     chat,
     check,
+    compare_losses,
     convert,
     data,
     demo,
@@ -46,6 +47,7 @@ MAINS: dict[type, Callable[[Any, Console], None]] = {
     data.Args: data.main,
     check.Args: check.main,
     calibrate.Args: calibrate.main,
+    compare_losses.Args: compare_losses.main,
 }
 
 Command = (
@@ -65,6 +67,7 @@ Command = (
     | Annotated[data.Args, tyro.conf.subcommand("data")]
     | Annotated[check.Args, tyro.conf.subcommand("check")]
     | Annotated[calibrate.Args, tyro.conf.subcommand("calibrate")]
+    | Annotated[compare_losses.Args, tyro.conf.subcommand("compare-losses")]
 )
 
 

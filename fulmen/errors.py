@@ -1,5 +1,7 @@
 """Errors a user can cause or meet; each message names the field, the value and what is allowed."""
 
+from collections.abc import Mapping
+
 
 class FulmenError(Exception):
     """Base of every error fulmen raises on purpose; the command line prints it in one line and exits with code 2."""
@@ -35,3 +37,12 @@ class CheckpointError(FulmenError):
 
 class RunError(FulmenError):
     """A run folder that cannot be created, continued or read."""
+
+
+class RunPaused(RunError):  # noqa: N818 - a request to look, not a failure
+    """A run that a monitor stopped because a metric left its bounds; it can go on from its last checkpoint."""
+
+    def __init__(self, message: str, *, metrics: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.metrics = dict(metrics or {})
+        """Of the step that paused it, to be written down before the run ends."""

@@ -229,6 +229,34 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Partial:
+    """A completion that was interrupted before its end: any engine goes on with it, under the weights it has then.
+
+    What was drawn stays as it was drawn, token by token: log-probabilities, versions, experts.
+    """
+
+    request: Request
+    prompt_ids: np.ndarray
+    """int64 `[prompt tokens]`; they are not made of the messages again."""
+    token_ids: np.ndarray
+    """int64, drawn so far; none if the request was still waiting."""
+    logprobs: np.ndarray
+    """As in `Completion`, like `model_logprobs`."""
+    model_logprobs: np.ndarray
+    token_versions: np.ndarray
+    """int64, weight version that each token was drawn with."""
+    forced: np.ndarray
+    """int64, places of tokens that were forced."""
+    expert_ids: np.ndarray | None = None
+    """`[tokens computed so far, LK]`, the experts of prompt and completion."""
+    counters: Mapping[str, int] = field(default_factory=dict)
+    """What the engine counts beside the tokens: consecutive sure ones, tokens of thinking. Empty before the first."""
+    top_logprobs: tuple[tuple[TopLogprob, ...], ...] = ()
+    num_cached: int = 0
+    """Prompt tokens that did not have to be computed the first time."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Delta:
     """What one step of an engine added to one request."""
 
@@ -255,6 +283,31 @@ class Generate(Protocol):
 
         `on_finish` is called with the number of completion tokens each time a completion ends (for progress bars).
         """
+        ...
+
+
+@runtime_checkable
+class Resumable(Generate, Protocol):
+    """A `Generate` that also goes step by step, and can be interrupted between two steps."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a request is waiting or running, or has ended without anybody having been told."""
+        ...
+
+    def submit(self, request: Request | Partial, *, has_text: bool = True) -> int:
+        """Puts a request in the queue, or one that was interrupted; returns the id that its deltas carry.
+
+        Without `has_text` there are no deltas but the last.
+        """
+        ...
+
+    def step(self) -> list[Delta]:
+        """Draws a token for each running request; returns what is new."""
+        ...
+
+    def interrupt(self) -> dict[int, Completion | Partial]:
+        """Takes every request out and returns, by id, what each has come to; nothing of them is left in the engine."""
         ...
 
 

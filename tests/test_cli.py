@@ -46,6 +46,7 @@ def failure(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         "data",
         "check",
         "calibrate",
+        "compare-losses",
     ],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:

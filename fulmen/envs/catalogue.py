@@ -2,7 +2,8 @@
 
 A module of `fulmen.envs.logic`, or `math_...` of `fulmen.envs.math`, is one environment and gives it its name; nothing
 else has to be written down for it.
-The others are listed here. A name with a colon belongs to an adapter, which needs its extra.
+The others are listed here. A name with a colon belongs to an adapter, which needs its extra, or is one's own
+environment: `FILE.py:NAME` or `MODULE:NAME`.
 """
 
 import importlib
@@ -12,6 +13,7 @@ from typing import Any
 
 from fulmen.envs.base import Env
 from fulmen.envs.mixture import Mixture
+from fulmen.envs.own import find_own, make_own
 from fulmen.envs.puzzle import PuzzleEnv, require_fields
 from fulmen.errors import ConfigError
 
@@ -84,15 +86,20 @@ def load(name: str, /, *, level: int | str | None = None, **knobs: Any) -> Env:
         ConfigError: an unknown name, level or setting, a value that is not allowed, or an extra that is missing.
     """
     adapter, colon, dataset = name.partition(":")
-    if colon:
+    is_own = bool(colon) and adapter not in ADAPTERS
+    if is_own:
+        found = find_own(name, adapters=ADAPTERS)
+    elif colon:
         found = _adapter_class(adapter)
         knobs = {"name": name, "dataset": dataset, **knobs}
     else:
         found = env_class(name)
     if level is not None:
-        if not issubclass(found, PuzzleEnv):
+        if not isinstance(found, type) or not issubclass(found, PuzzleEnv):
             raise ConfigError(f"level: {level!r}; allowed: none, {name} has no levels")
         return found.at_level(level, **knobs)
+    if is_own:
+        return make_own(name, found, **knobs)
     require_fields(found, knobs)
     env: Env = found(**knobs)
     return env
@@ -109,22 +116,26 @@ def load_mixture(specs: Sequence[str], **knobs: Any) -> Mixture:
     """
     envs, weights = [], []
     for spec in specs:
-        spec, has_weight, weight = spec.partition("=")
+        # A path may hold any character; what follows its colon may not.
+        path, colon, end = spec.rpartition(":")
+        end, has_weight, weight = end.partition("=")
+        spec = f"{path}{colon}{end}"
         try:
             weights.append(float(weight) if has_weight else 1.0)
         except ValueError:
             raise ConfigError(f"tasks: weight {weight!r} of {spec}; allowed: a number of 0 or more") from None
-        name, has_level, level = spec.partition("@")
+        end, has_level, level = end.partition("@")
+        name = f"{path}{colon}{end}"
         if not has_level:
             envs.append(load(name, **knobs))
             continue
-        envs.append(load(name, level=int(level) if level.isdecimal() else level, **{"name": spec, **knobs}))
+        # Two levels of one environment have two names; a path does not belong into a task's.
+        own = f"{end}@{level}" if path.endswith(".py") else spec
+        envs.append(load(name, level=int(level) if level.isdecimal() else level, **{"name": own, **knobs}))
     return Mixture(envs, weights)
 
 
 def _adapter_class(name: str) -> type[Any]:
-    if name not in ADAPTERS:
-        raise ConfigError(f"environment: no adapter {name!r}; allowed: {', '.join(ADAPTERS)}")
     module, class_name = ADAPTERS[name]
     found: type[Any] = importlib.import_module(module).__dict__[class_name]
     return found

@@ -1,7 +1,7 @@
 """Attention of a decoding step in one Triton kernel: rotation, the new key's and value's cell, and the row's pages.
 
-One program a row and key/value head. It rotates its query heads and the new key, writes key and value to their cell and
-then reads the pages, the new cell among them. Rotation splits heads in halves, so scores are the sum of two products.
+One program a row and key/value head. It rotates its query heads and the new key, writes key and value to their cell,
+and attends to them and the pages before. Rotation splits heads in halves, so scores are the sum of two products.
 With every rounding of `rope_write` and `paged_attention`; sums are in another order.
 Axes: `R` rows, `H`/`J` query and key/value heads, `D` head width, `P` pages of `C` tokens, `X` pages of a row.
 """
@@ -19,7 +19,7 @@ from fulmen.kernels.launch import run
 
 ROWS = tl.constexpr(16)
 """Rows of a tile of queries, the fewest that tensor cores take."""
-NUM_WARPS, NUM_STAGES = 4, 2
+NUM_WARPS, NUM_STAGES = 1, 2
 
 
 @triton.jit
@@ -52,49 +52,48 @@ def step_kernel(
     m_m = (o_m < G)[:, None]
     p_o += (i_r * H + i_j * G) * D + o_m[:, None] * D + tl.arange(0, D)[None, :]
     first_block = tl.load(p_table)
-    if first_block == 0:
-        tl.store(p_o, tl.zeros([ROWS, D], dtype=dtype), mask=m_m)
-    else:
-        angle = position.to(tl.float32) * tl.load(p_frequencies + o_r)
-        cos = (tl.cos(angle) * amplitude).to(dtype).to(tl.float32)
-        sin = (tl.sin(angle) * amplitude).to(dtype).to(tl.float32)
-        p_k += i_r * k_row + i_j * D + o_r
-        b_first, b_second = rotate(tl.load(p_k), tl.load(p_k + R2), cos, sin, dtype)
-        own = tl.load(p_table + position // C).to(tl.int64) * (J * C) + i_j * C + position % C
-        tl.store(p_keys + own * D + o_r, b_first)
-        tl.store(p_keys + own * D + R2 + o_r, b_second)
-        o_d = tl.arange(0, D)
-        tl.store(p_values + own * D + o_d, tl.load(p_v + i_r * v_row + i_j * D + o_d))
-        p_q += i_r * q_row + i_j * (G * D) + o_m[:, None] * D + o_r[None, :]
-        b_q1, b_q2 = rotate(
-            tl.load(p_q, mask=m_m, other=0.0), tl.load(p_q + R2, mask=m_m, other=0.0), cos[None, :], sin[None, :], dtype
-        )
-        # The new cell was written by this program, and is read below by other threads of it.
-        tl.debug_barrier()
-        b_max = tl.full([ROWS], float("-inf"), dtype=tl.float32)
-        b_sum = tl.zeros([ROWS], dtype=tl.float32)
-        b_o = tl.zeros([ROWS, D], dtype=tl.float32)
-        p_keys += i_j * (C * D)
-        p_values += i_j * (C * D)
-        num_pages = position // C + 1
-        # A block's index is loaded one page ahead, since the addresses of its keys wait for it.
-        block = first_block.to(tl.int64)
-        for i_page in range(0, num_pages):
-            p_page = block * (J * C * D) + o_c[:, None] * D
-            m_c = (i_page * C + o_c <= position)[:, None]
-            b_k1 = tl.load(p_keys + p_page + o_r[None, :], mask=m_c, other=0.0)
-            b_k2 = tl.load(p_keys + p_page + R2 + o_r[None, :], mask=m_c, other=0.0)
-            b_v = tl.load(p_values + p_page + o_d[None, :], mask=m_c, other=0.0)
-            block = tl.load(p_table + i_page + 1, mask=i_page + 1 < num_pages, other=0).to(tl.int64)
-            b_s = tl.dot(b_q2, tl.trans(b_k2), tl.dot(b_q1, tl.trans(b_k1))) * scale2
-            b_s = tl.where((i_page * C + o_c <= position)[None, :], b_s, float("-inf"))
-            b_new = tl.maximum(b_max, tl.max(b_s, axis=1))
-            b_decay = tl.exp2(b_max - b_new)
-            b_p = tl.exp2(b_s - b_new[:, None])
-            b_sum = b_sum * b_decay + tl.sum(b_p, axis=1)
-            b_o = tl.dot(b_p.to(dtype), b_v, b_o * b_decay[:, None])
-            b_max = b_new
-        tl.store(p_o, (b_o / b_sum[:, None]).to(dtype), mask=m_m)
+    is_owned = first_block != 0
+    angle = position.to(tl.float32) * tl.load(p_frequencies + o_r)
+    cos = (tl.cos(angle) * amplitude).to(dtype).to(tl.float32)
+    sin = (tl.sin(angle) * amplitude).to(dtype).to(tl.float32)
+    p_new = p_k + i_r * k_row + i_j * D + o_r
+    b_first, b_second = rotate(tl.load(p_new), tl.load(p_new + R2), cos, sin, dtype)
+    own = tl.load(p_table + position // C).to(tl.int64) * (J * C) + i_j * C + position % C
+    o_d = tl.arange(0, D)
+    tl.store(p_keys + own * D + o_r, b_first, mask=is_owned)
+    tl.store(p_keys + own * D + R2 + o_r, b_second, mask=is_owned)
+    b_new_v = tl.load(p_v + i_r * v_row + i_j * D + o_d)
+    tl.store(p_values + own * D + o_d, b_new_v, mask=is_owned)
+    p_own = p_q + i_r * q_row + i_j * (G * D) + o_m[:, None] * D + o_r[None, :]
+    b_q1, b_q2 = tl.load(p_own, mask=m_m, other=0.0), tl.load(p_own + R2, mask=m_m, other=0.0)
+    b_q1, b_q2 = rotate(b_q1, b_q2, cos[None, :], sin[None, :], dtype)
+    # The new token comes first, from registers: pages need not wait until its cell is written.
+    b_own = (
+        b_q1.to(tl.float32) * b_first.to(tl.float32)[None, :] + b_q2.to(tl.float32) * b_second.to(tl.float32)[None, :]
+    )
+    b_max = tl.sum(b_own, axis=1) * scale2
+    b_sum = tl.full([ROWS], 1.0, dtype=tl.float32)
+    b_o = tl.zeros([ROWS, D], dtype=tl.float32) + b_new_v.to(tl.float32)[None, :]
+    num_pages = tl.where(is_owned, tl.cdiv(position, C), 0)
+    # A block's index is loaded one page ahead, since the addresses of its keys wait for it.
+    block = first_block.to(tl.int64)
+    for i_page in range(0, num_pages):
+        p_page = block * (J * C * D) + i_j * (C * D) + o_c[:, None] * D
+        m_c = (i_page * C + o_c < position)[:, None]
+        b_k1 = tl.load(p_keys + p_page + o_r[None, :], mask=m_c, other=0.0)
+        b_k2 = tl.load(p_keys + p_page + R2 + o_r[None, :], mask=m_c, other=0.0)
+        b_v = tl.load(p_values + p_page + o_d[None, :], mask=m_c, other=0.0)
+        block = tl.load(p_table + i_page + 1, mask=i_page + 1 < num_pages, other=0).to(tl.int64)
+        b_s = tl.dot(b_q1, tl.trans(b_k1))
+        b_s = tl.dot(b_q2, tl.trans(b_k2), b_s) * scale2
+        b_s = tl.where((i_page * C + o_c < position)[None, :], b_s, float("-inf"))
+        b_new = tl.maximum(b_max, tl.max(b_s, axis=1))
+        b_decay = tl.exp2(b_max - b_new)
+        b_p = tl.exp2(b_s - b_new[:, None])
+        b_sum = b_sum * b_decay + tl.sum(b_p, axis=1)
+        b_o = tl.dot(b_p.to(dtype), b_v, b_o * b_decay[:, None])
+        b_max = b_new
+    tl.store(p_o, tl.where(is_owned, b_o / b_sum[:, None], 0.0).to(dtype), mask=m_m)
 
 
 def step_attention_triton(

@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
 from fulmen.errors import ConfigError
+
+Advantage = Literal["group_std", "group_mean", "batch_std", "value"]
+"""`group_std` (R - mean) / std of the group, the report's eq. (2); `group_mean` R - mean (Dr. GRPO); `batch_std`
+R - mean over the deviation of these in the whole batch (ScaleRL); `value` R itself, which `fulmen.rl.value` turns into
+an advantage per token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +54,24 @@ def group_advantages(
         return [None] * len(rewards)
     scale = valid.std() + eps if normalise_std else 1.0
     return [None if reward is None else float((reward - valid.mean()) / scale) for reward in rewards]
+
+
+def batch_advantages(
+    rewards_P_G: Sequence[Sequence[float | None]], *, advantage: Advantage = "group_std", eps: float = 1e-6
+) -> list[list[float | None]]:
+    """Returns the advantages of a generation batch, before its split into mini-batches; None stays None.
+
+    Raises: ConfigError for an unknown kind.
+    """
+    if advantage not in get_args(Advantage):
+        raise ConfigError(f"advantage={advantage!r}; allowed: {', '.join(get_args(Advantage))}")
+    if advantage == "value":
+        return [list(rewards) for rewards in rewards_P_G]
+    is_std = advantage == "group_std"
+    advantages = [group_advantages(rewards, normalise_std=is_std, eps=eps) for rewards in rewards_P_G]
+    valid = [a for own in advantages for a in own if a is not None]
+    if advantage != "batch_std" or not valid:
+        return advantages
+    # Every group's mean is 0 by now, so this is the pooled deviation within groups.
+    scale = float(np.std(valid)) + eps
+    return [[None if a is None else a / scale for a in own] for own in advantages]

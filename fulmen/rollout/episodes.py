@@ -12,11 +12,11 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from fulmen.envs.base import Env
 from fulmen.errors import ConfigError, DataError, JudgeError, SandboxError
-from fulmen.rollout.limits import OutOfTimeError, within
+from fulmen.rollout.limits import OutOfTimeError, Policy, within
 from fulmen.types import (
     Attempt,
     Completion,
@@ -93,7 +93,7 @@ def sample_groups(
     patience = patience or Patience()
     attempts = [Attempt(sampling=sampling, seed=seed, index=index) for index in range(group_size)]
     lockstep = Lockstep(generate, on_finish=on_finish)
-    jobs = [_play(env, task, attempt, lockstep, patience) for task in tasks for attempt in attempts]
+    jobs = [play(env, task, attempt, lockstep, patience) for task in tasks for attempt in attempts]
     outcomes = lockstep.run(jobs)
     groups = []
     for position, task in enumerate(tasks):
@@ -104,6 +104,24 @@ def sample_groups(
         rollouts = tuple(outcome.rollout for outcome in own if outcome.rollout is not None)
         groups.append(RolloutGroup(task=task, rollouts=rollouts, num_lost=group_size - len(rollouts)))
     return groups
+
+
+def run_to_end(job: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Returns the result of a coroutine; inside a running event loop (a notebook) it runs in a thread of its own."""
+    results: list[Result] = []
+
+    async def keep() -> None:
+        # asyncio.run writes out what its coroutine returned, to no end: thousands of arrays take seconds.
+        results.append(await job())
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(keep())
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: asyncio.run(keep())).result()
+    return results[0]
 
 
 class Lockstep:
@@ -123,12 +141,7 @@ class Lockstep:
 
         Inside a running event loop (a notebook) the jobs run in a thread of their own.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(self._run(jobs))
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(lambda: asyncio.run(self._run(jobs))).result()
+        return run_to_end(lambda: self._run(jobs))
 
     async def complete(self, request: Request) -> Completion:
         """Returns the completion of a request, when the batch it falls into is done."""
@@ -172,31 +185,41 @@ class Lockstep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Outcome:
+class Outcome:
+    """What became of an attempt; without a rollout it is lost."""
+
     rollout: Rollout | None = None
     failure: Failure | None = None
 
 
-async def _play(env: Env, task: Task, attempt: Attempt, lockstep: Lockstep, patience: Patience) -> _Outcome:
+class Answers(Policy, Protocol):
+    """Whoever answers the requests of an attempt."""
+
+    def leave(self) -> None:
+        """Hears that the attempt needs no completion any more."""
+        ...
+
+
+async def play(env: Env, task: Task, attempt: Attempt, answers: Answers, patience: Patience) -> Outcome:
     """Returns one attempt, scored if that can be done."""
     try:
         episode, status, error = await _persist(
-            lambda: within(patience.limit_s, lambda complete: env.rollout(task, complete, attempt), lockstep),
+            lambda: within(patience.limit_s, lambda complete: env.rollout(task, complete, attempt), answers),
             patience,
             default="invalid_infra",
         )
     finally:
-        lockstep.leave()
+        answers.leave()
     if episode is None:
-        return _Outcome(failure=Failure(task=task, attempt=attempt.index, status=status, error=error))
-    return await _judge(env, task, episode, attempt, lockstep, patience)
+        return Outcome(failure=Failure(task=task, attempt=attempt.index, status=status, error=error))
+    return await _judge(env, task, episode, attempt, answers, patience)
 
 
 async def _judge(
-    env: Env, task: Task, episode: Episode, attempt: Attempt, lockstep: Lockstep, patience: Patience
-) -> _Outcome:
+    env: Env, task: Task, episode: Episode, attempt: Attempt, answers: Answers, patience: Patience
+) -> Outcome:
     score, status, error = await _persist(
-        lambda: within(patience.limit_s, lambda _: env.score(task, episode), lockstep),
+        lambda: within(patience.limit_s, lambda _: env.score(task, episode), answers),
         patience,
         default="invalid_verifier",
     )
@@ -205,10 +228,10 @@ async def _judge(
     *earlier, last = episode.completions
     rollout = Rollout(task=task, completion=last, score=score, earlier=tuple(earlier))
     if score.is_valid:
-        return _Outcome(rollout=rollout)
+        return Outcome(rollout=rollout)
     reply = episode.reply.content
     failure = Failure(task=task, attempt=attempt.index, status=score.status, error=error or score.info, reply=reply)
-    return _Outcome(rollout=rollout, failure=failure)
+    return Outcome(rollout=rollout, failure=failure)
 
 
 async def _persist(

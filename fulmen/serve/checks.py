@@ -1,4 +1,8 @@
-"""What a request may ask for."""
+"""What a request may ask for, and which weights fit."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from fulmen.errors import ConfigError, DataError
 from fulmen.text.chat import encode_prompt
@@ -59,3 +63,10 @@ def check_prompt(request: Request, tokenizer: Tokenizer, *, max_length: int) -> 
             f"{max_length} together"
         )
     return prompt
+
+
+def check_weights(own: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> None:
+    """Raises ConfigError for new weights whose names or shapes are not those of a model's own."""
+    wrong = sorted(own.keys() ^ new.keys()) or [name for name in own if own[name].shape != new[name].shape]
+    if wrong:
+        raise ConfigError(f"load_weights: {wrong[:3]} do not fit; allowed: the model's {len(own)} tensors")

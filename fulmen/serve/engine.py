@@ -8,7 +8,6 @@ overlap. A completion is a function of its request and the weights: batch, order
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,33 +17,23 @@ from fulmen.errors import ConfigError, FulmenError
 from fulmen.model import Model
 from fulmen.model.cache import BLOCK
 from fulmen.serve.answer import AnswerMasker
-from fulmen.serve.checks import check_prompt, check_sampling
+from fulmen.serve.checks import check_prompt, check_sampling, check_weights
 from fulmen.serve.memory import plan_memory
+from fulmen.serve.partial import check_partial, go_on, to_partial
 from fulmen.serve.runner import Features, Pending, Runner
 from fulmen.serve.scheduler import Piece, Round, Scheduler
 from fulmen.serve.scheduler import Sequence as Scheduled
 from fulmen.serve.stats import EngineStats
 from fulmen.serve.stops import REASONS
-from fulmen.serve.tracker import Ledger, Tracker, read_entry
+from fulmen.serve.tracker import Launched, Ledger, Tracker, decode_ended, read_entry, read_routes
 from fulmen.text.parse import thinking_markers
 from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import Tokenizer
-from fulmen.types import Completion, Delta, Request, StopReason
+from fulmen.types import Completion, Delta, Partial, Request, StopReason
 
 LEDGER_ENTRIES = 512
 """Steps after which tokens go to the requests' own lists even if nobody looks."""
 STOP_CODE = 1 + REASONS.index("stop")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Launched:
-    """A pass whose results are not read yet."""
-
-    pending: Pending
-    ledger: Ledger
-    pieces: "list[tuple[Piece, list[Tracker]]]"
-    """What the routes are of, and whose: the sequence's and its followers'; empty for a step."""
-    version: int
 
 
 class Engine:
@@ -89,13 +78,12 @@ class Engine:
                 f"the tokenizer has {tokenizer.vocab_size} tokens; allowed: at most the model's "
                 f"vocab_size={model.config.vocab_size}"
             )
-        records_routes = records_routes and model.config.num_routes > 0
-        if has_prefix_cache and records_routes:
+        self._num_routes = model.config.num_routes if records_routes else 0
+        if has_prefix_cache and self._num_routes:
             raise ConfigError("has_prefix_cache=True with records_routes=True; allowed: one of the two")
         self.model, self.tokenizer, self.num_slots = model, tokenizer, num_slots
-        self._records_routes, self._is_invariant = records_routes, is_invariant
-        self._has_prefix_cache = not records_routes if has_prefix_cache is None else has_prefix_cache
-        self._prefill_tokens = prefill_tokens
+        self._prefill_tokens, self._is_invariant = prefill_tokens, is_invariant
+        self._has_prefix_cache = not self._num_routes if has_prefix_cache is None else has_prefix_cache
         weight = model.lm_head.weight
         is_cuda = weight.device.type == "cuda"
         self._is_overlapped = is_cuda if is_overlapped is None else is_overlapped
@@ -112,7 +100,7 @@ class Engine:
         self._policy_version = 0
         self._next_id = 0
         self._trackers: dict[int, Tracker] = {}
-        self._inflight: deque[_Launched] = deque()
+        self._inflight: deque[Launched] = deque()
         self._news: dict[Tracker, None] = {}
         """Requests that something was read of since their last delta."""
         self._deadlines: dict[int, float] = {}
@@ -167,9 +155,7 @@ class Engine:
         Raises: ConfigError for names or shapes that are not the model's; nothing is changed then.
         """
         own = self.model.state_dict()
-        wrong = sorted(own.keys() ^ state.keys()) or [n for n in own if own[n].shape != state[n].shape]
-        if wrong:
-            raise ConfigError(f"load_weights: {wrong[:3]} do not fit; allowed: the model's {len(own)} tensors")
+        check_weights(own, state)
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(state[name])
@@ -200,8 +186,12 @@ class Engine:
         if self.has_work:
             raise ConfigError("release() with requests on their way; allowed: after the last one")
         self._collect()
-        self._runner, self._scheduler = None, self._make_scheduler()
-        self._ledger = None
+        self._runner = None
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Has nobody's memory be anybody's."""
+        self._scheduler, self._ledger = self._make_scheduler(), None
         self._scheduler.version = self._policy_version
 
     def __call__(
@@ -233,15 +223,38 @@ class Engine:
                 self.cancel(tracker.sequence.request_id)
         return [tracker.completion for tracker in trackers if tracker.completion is not None]
 
-    def submit(self, request: Request, *, has_text: bool = True) -> int:
-        """Puts a request in the queue; returns the id that its deltas carry.
+    def submit(self, request: Request | Partial, *, has_text: bool = True) -> int:
+        """Puts a request in the queue, or one that was interrupted; returns the id that its deltas carry.
 
         Without `has_text` (and without stop strings) there are no deltas but the last: nothing is done per token.
 
-        Raises: ConfigError for sampling settings out of range, DataError for a prompt that does not fit.
+        Raises: ConfigError for sampling settings out of range, DataError for a prompt that does not fit; both for a
+        partial completion that is not one of this model.
         """
+        partial, request = (request, request.request) if isinstance(request, Partial) else (None, request)
+        tokens = request if partial is None else check_partial(partial, num_routes=self._num_routes)
         has_text = has_text or bool(request.sampling.stop)
-        return self._enqueue(request, *self._prepare(request), has_text=has_text).sequence.request_id
+        tracker = self._enqueue(request, *self._prepare(tokens), has_text=has_text)
+        if partial is not None and len(partial.token_ids):
+            go_on(tracker, partial, self._maskers.get(tracker.sequence.request_id), self._ready().slots)
+        return tracker.sequence.request_id
+
+    def interrupt(self) -> dict[int, Completion | Partial]:
+        """Takes every request out; returns by id what each has come to: its completion, if that was its end.
+
+        `submit` goes on with the others, here or elsewhere, after the memory was released or the weights have changed.
+        The prefix cache is emptied too: what comes next does not depend on what was before.
+        """
+        self._collect()
+        counts = [] if self._runner is None else self._runner.slots.counts_S_F.tolist()
+        found: dict[int, Completion | Partial] = {
+            tracker.sequence.request_id: tracker.completion for tracker in self._news if tracker.completion is not None
+        }
+        found |= {key: to_partial(tracker, counts, dtype=self._dtype) for key, tracker in self._trackers.items()}
+        for known in (self._trackers, self._news, self._deadlines, self._maskers):
+            known.clear()
+        self._start_over()
+        return found
 
     def cancel(self, request_id: int) -> None:
         """Drops a request, whatever state it is in; there are no more deltas of it. Unknown ids are ignored."""
@@ -320,7 +333,7 @@ class Engine:
             self._runner = Runner(
                 self.model, self.memory, num_real=self.tokenizer.vocab_size, end_id=self.tokenizer.end_id,
                 thinking=self._thinking, has_graphs=self._has_graphs, is_invariant=self._is_invariant,
-                has_routes=self._records_routes, is_debug=self._is_debug,
+                has_routes=self._num_routes > 0, is_debug=self._is_debug,
             )  # fmt: skip
         return self._runner
 
@@ -369,7 +382,7 @@ class Engine:
             (piece, [self._trackers[sequence.request_id] for sequence in (piece.sequence, *piece.followers)])
             for piece in pieces
         ]
-        launched = _Launched(pending=pending, ledger=ledger, pieces=owned, version=self._policy_version)
+        launched = Launched(pending=pending, ledger=ledger, pieces=owned, version=self._policy_version)
         self._inflight.append(launched)
 
     def _send_masks(self, round_: Round) -> None:
@@ -403,7 +416,7 @@ class Engine:
                 members = [piece.sequence, *piece.followers]
                 drawn += members
                 rows += [end] * len(members)
-        if drawn or self._records_routes:
+        if drawn or self._num_routes:
             pending = runner.draw_first(encoded, rows, [s.slot for s in drawn], self._features(drawn))
             ledger = Ledger(trackers=[self._trackers[sequence.request_id] for sequence in drawn])
             self._note(pending, ledger, pieces)
@@ -418,13 +431,14 @@ class Engine:
             launched = self._inflight.popleft()
             pending, ledger = launched.pending, launched.ledger
             pending.wait()
-            if launched.pieces:
-                self._read_routes(launched)
+            if launched.pieces and pending.routes is not None:
+                read_routes(pending.routes.numpy().copy(), launched.pieces)
             entry, codes = read_entry(pending, version=launched.version, has_own_routes=not launched.pieces)
             is_bad = np.isnan(entry.model_logprobs)
             ledger.entries.append(entry)
             ledger.num_unread -= 1
             rows = range(len(codes)) if ledger.has_watchers else (is_bad | (codes != 0)).nonzero()[0].tolist()
+            decode_ended([ledger.trackers[row] for row in rows if codes[row]], self.tokenizer)
             for row in rows:
                 tracker = ledger.trackers[row]
                 # Drawn after the end was decided, before the host knew.
@@ -432,17 +446,6 @@ class Engine:
                     self._news[tracker] = None
                     self._look(tracker, int(codes[row]), bool(is_bad[row]))
             ledger.forget(LEDGER_ENTRIES)
-
-    def _read_routes(self, launched: _Launched) -> None:
-        """Hands the routes of pieces to their sequences; followers begin with those of their leader."""
-        if launched.pending.routes is None:
-            return
-        routes, start = launched.pending.routes.numpy().copy(), 0
-        for piece, (leader, *followers) in launched.pieces:
-            leader.add_routes(routes[start : start + piece.end - piece.start], piece.start)
-            start += piece.end - piece.start
-            for follower in followers:
-                follower.routes, follower.num_routes = list(leader.routes), leader.num_routes
 
     def _look(self, tracker: Tracker, code: int, is_bad: bool) -> None:
         """Looks at what was drawn for one request last, and ends it if that is the end."""

@@ -28,6 +28,7 @@ from fulmen.model.moe import max_violation
 from fulmen.model.mtp import shift
 from fulmen.model.transformer import Hidden
 from fulmen.train.arrange import arrange, shape_for
+from fulmen.train.gradients import gradient_magnitudes
 from fulmen.train.graphs import PassGraphs, is_capturable, replay
 from fulmen.train.muon import Muon
 from fulmen.train.optim import AdamW, tiny_gradient_frac
@@ -150,8 +151,10 @@ class Trainer:
         if self._device.type == "cuda":
             model.join_weights()
 
-    def step(self, batch: Batch, loss: Loss, *, lr: float | None = None) -> StepResult:
+    def step(self, batch: Batch, loss: Loss, *, lr: float | None = None, has_magnitudes: bool = False) -> StepResult:
         """Returns metrics of one update; the loss's gradient does not depend on how the batch is cut.
+
+        `has_magnitudes` adds the histogram of gradient magnitudes (`train/gradients.py`), after clipping.
 
         On CUDA `mfu` is among them: FLOPs of the mathematics over those of an H100's bfloat16 peak in the same time.
 
@@ -174,6 +177,8 @@ class Trainer:
         parameters = self.optimizer.trained()
         grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
+        found = [p.grad for p in parameters if p.grad is not None]
+        magnitudes = gradient_magnitudes(found, eps=self.optimizer.eps) if has_magnitudes else None
         # The first look at the device, which makes it wait for the host, comes before the weights move.
         total_loss = sum(each.item() for each in passes.losses)
         is_skipped = not (math.isfinite(total_loss) and math.isfinite(grad_norm))
@@ -194,6 +199,7 @@ class Trainer:
             "skipped": float(is_skipped),
             "flops": float(training_flops(self.model.config, np.diff(batch.cu_seqlens).tolist())),
         }
+        metrics |= {} if magnitudes is None else magnitudes.metrics()
         if self.model.lm_head.weight.is_cuda:
             # Numbers were read back, so the device has done it all.
             metrics["mfu"] = mfu(metrics["flops"], seconds=time.perf_counter() - started)

@@ -1,160 +1,33 @@
 """What holds for every policy loss: its value and gradient by hand, and the symmetries of both.
 
-A new loss is one line of `CASES` whose numbers are worked out on paper. Axes: `B` rows, `T` tokens.
+The losses, and their numbers on paper, are in `losses.py`. Axes: `B` rows, `T` tokens.
 """
 
 import functools
 import inspect
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
-from fulmen.errors import ConfigError
-from fulmen.rl.losses import cispo, ppo
+from fulmen.errors import ConfigError, DataError
+from fulmen.rl.losses import cispo, dapo, dr_grpo, grpo, gspo, ppo, reinforce, unified
 from fulmen.rl.losses.ratio import trust_region_mask
 from fulmen.train import Loss, LossOutput
-
-# Four tokens, r = 0.1, 1.5, 8 and 0.5. Where the advantage and the ratio point the same way (the third and the
-# fourth), clipping losses drop the token.
-LOGPROBS = (-4.0, -2.0, -0.5, -3.0)
-OLD_LOGPROBS = (-1.6974149070059540, -2.4054651081081644, -2.5794415416798357, -2.3068528194400547)
-ADVANTAGES = (1.0, -2.0, 0.5, -1.0)
-TOKEN_WEIGHTS = (0.1, 0.2, 0.3, 0.4)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A loss, and its value and gradient on the four tokens."""
-
-    name: str
-    loss: Loss
-    value: float
-    gradient: tuple[float, float, float, float]
-
-
-# gradient = -token_weight * w * A; a REINFORCE-like value is the sum of gradient * logprob.
-CASES = (
-    # w = 0.1, 1.5, 5, 0.5: only r = 8 is capped, and r = 0.1 has no floor.
-    Case(name="cispo", loss=cispo, value=-1.385, gradient=(-0.01, 0.6, -0.75, 0.2)),
-    # w = 0.1, 1.25, 1.25, 0.5
-    Case(
-        name="cispo cap 1.25",
-        loss=functools.partial(cispo, weight_max=1.25),
-        value=-1.46625,
-        gradient=(-0.01, 0.5, -0.1875, 0.2),
-    ),
-    # w = 0.75, 1.5, 5, 0.75
-    Case(
-        name="cispo floor 0.75",
-        loss=functools.partial(cispo, weight_min=0.75),
-        value=-1.425,
-        gradient=(-0.075, 0.6, -0.75, 0.3),
-    ),
-    # w = r, as in eq. (3): plain off-policy REINFORCE.
-    Case(
-        name="cispo cap off",
-        loss=functools.partial(cispo, weight_max=math.inf),
-        value=-1.16,
-        gradient=(-0.01, 0.6, -1.2, 0.2),
-    ),
-    # M = 1, 1, 0, 0 and w = r: PPO's gradient, with another value.
-    Case(
-        name="cispo as ppo",
-        loss=functools.partial(cispo, weight_max=math.inf, mask_ratio_min=0.8, mask_ratio_max=1.2),
-        value=-1.16,
-        gradient=(-0.01, 0.6, 0.0, 0.0),
-    ),
-    # M = 1, 1, 0, 1 and w = 0.1, 1.25, -, 0.5: the bounds of the mask are not the cap's.
-    Case(
-        name="cispo cap 1.25, mask 0.4 to 4",
-        loss=functools.partial(cispo, weight_max=1.25, mask_ratio_min=0.4, mask_ratio_max=4.0),
-        value=-1.56,
-        gradient=(-0.01, 0.5, 0.0, 0.2),
-    ),
-    # Only the upper bound: M = 1, 1, 0, 1.
-    Case(
-        name="cispo mask above only",
-        loss=functools.partial(cispo, mask_ratio_max=1.2),
-        value=-1.76,
-        gradient=(-0.01, 0.6, 0.0, 0.2),
-    ),
-    # min(r A, clip(r) A) = 0.1, -3, 0.6, -0.8
-    Case(name="ppo", loss=ppo, value=0.73, gradient=(-0.01, 0.6, 0.0, 0.0)),
-    # min(r A, clip(r) A) = 0.1, -3, 4, -0.5: nothing is outside.
-    Case(
-        name="ppo 0.4 to 10",
-        loss=functools.partial(ppo, ratio_min=0.4, ratio_max=10.0),
-        value=-0.41,
-        gradient=(-0.01, 0.6, -1.2, 0.2),
-    ),
-)
-every_loss = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tokens:
-    """The aligned inputs of a loss, `[B, T]`."""
-
-    logprobs: Tensor
-    old_logprobs: Tensor
-    advantages: Tensor
-    mask: Tensor
-    token_weights: Tensor
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> "Tokens":
-        """Returns the same change made to every input."""
-        return Tokens(**{name: function(tensor) for name, tensor in vars(self).items()})
-
-    def replace(self, **changes: Tensor) -> "Tokens":
-        """Returns a copy with some inputs changed."""
-        return Tokens(**(vars(self) | changes))
-
-
-def four_tokens() -> Tokens:
-    def row(values: tuple[float, ...]) -> Tensor:
-        return torch.tensor([values], dtype=torch.float64)
-
-    return Tokens(
-        logprobs=row(LOGPROBS),
-        old_logprobs=row(OLD_LOGPROBS),
-        advantages=row(ADVANTAGES),
-        mask=torch.ones(1, 4, dtype=torch.bool),
-        token_weights=row(TOKEN_WEIGHTS),
-    )
-
-
-def random_tokens(rows: int, length: int, *, seed: int = 0, spread: float = 1.0) -> Tokens:
-    """Returns tokens of which a quarter are masked; log r is normal with deviation `spread`."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal() -> Tensor:
-        return torch.randn(rows, length, dtype=torch.float64, generator=generator)
-
-    logprobs = -normal().abs()
-    return Tokens(
-        logprobs=logprobs,
-        old_logprobs=logprobs - spread * normal(),
-        advantages=normal(),
-        mask=torch.rand(rows, length, generator=generator) < 0.75,
-        token_weights=normal().abs(),
-    )
-
-
-def run(loss: Loss, tokens: Tokens) -> tuple[LossOutput, Tensor]:
-    """Returns the loss's output and the gradient with respect to `logprobs`."""
-    logprobs = tokens.logprobs.detach().clone().requires_grad_()
-    output = loss(logprobs, tokens.old_logprobs, tokens.advantages, tokens.mask, token_weights_B_T=tokens.token_weights)
-    (gradient,) = torch.autograd.grad(output.loss, logprobs)
-    return output, gradient
-
-
-def close(actual: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-14)
+from tests.conformance.losses import (
+    CASES,
+    Case,
+    Tokens,
+    call,
+    close,
+    every_loss,
+    expected_gradient,
+    four_tokens,
+    random_tokens,
+    run,
+)  # fmt: skip
 
 
 @every_loss
@@ -168,7 +41,7 @@ def test_value_and_gradient_are_those_worked_out_by_hand(case: Case) -> None:
 def test_gradient_is_minus_token_weight_times_w_times_advantage(case: Case) -> None:
     tokens = random_tokens(20, 10)
     output, gradient = run(case.loss, tokens)
-    close(gradient, -tokens.token_weights * output.tokens["weight"] * tokens.advantages * tokens.mask)
+    close(gradient, expected_gradient(case, tokens, output.tokens["weight"]))
 
 
 @every_loss
@@ -184,7 +57,12 @@ def test_masked_tokens_have_exactly_no_effect_whatever_they_hold(case: Case, gar
     tokens = random_tokens(4, 10)
     spoilt = Tokens(
         mask=tokens.mask,
-        **{name: tensor.masked_fill(~tokens.mask, garbage) for name, tensor in vars(tokens).items() if name != "mask"},
+        document_ids=tokens.document_ids.masked_fill(~tokens.mask, -1),
+        **{
+            name: tensor.masked_fill(~tokens.mask, garbage)
+            for name, tensor in vars(tokens).items()
+            if tensor.is_floating_point()
+        },
     )
     clean_output, clean = run(case.loss, tokens)
     output, gradient = run(case.loss, spoilt)
@@ -200,13 +78,12 @@ def test_masked_tokens_have_exactly_no_effect_whatever_they_hold(case: Case, gar
 @every_loss
 def test_gradient_reaches_logprobs_only(case: Case) -> None:
     tokens = random_tokens(2, 10).map(lambda x: x.requires_grad_() if x.is_floating_point() else x)
-    output = case.loss(
-        tokens.logprobs, tokens.old_logprobs, tokens.advantages, tokens.mask, token_weights_B_T=tokens.token_weights
-    )
+    output = call(case.loss, tokens)
     output.loss.backward()
     assert tokens.logprobs.grad is not None
     assert tokens.logprobs.grad.any()
     assert tokens.old_logprobs.grad is tokens.advantages.grad is tokens.token_weights.grad is None
+    assert tokens.ref_logprobs.grad is None
     assert not any(values.requires_grad for values in output.tokens.values())
 
 
@@ -218,6 +95,8 @@ def test_loss_and_gradient_scale_with_the_advantage_and_with_the_token_weight(ca
         tokens.replace(advantages=tokens.advantages * 3),
         tokens.replace(token_weights=tokens.token_weights * 3),
     ):
+        if case.kl_coefficient and changed.advantages is not tokens.advantages:
+            continue
         scaled_output, scaled = run(case.loss, changed)
         close(scaled_output.loss, output.loss * 3)
         close(scaled, gradient * 3)
@@ -246,7 +125,7 @@ def test_padding_and_packing_do_not_matter(case: Case) -> None:
 
 
 @every_loss
-def test_micro_batches_add_up_and_each_token_depends_on_itself_alone(case: Case) -> None:
+def test_micro_batches_add_up_and_each_token_or_document_depends_on_itself_alone(case: Case) -> None:
     def pieces(size: int, dim: int) -> tuple[list[LossOutput], list[Tensor]]:
         results = [run(case.loss, Tokens(**dict(zip(vars(tokens), inputs, strict=True)))) for inputs in cut(size, dim)]
         return [output for output, _ in results], [gradient for _, gradient in results]
@@ -256,7 +135,7 @@ def test_micro_batches_add_up_and_each_token_depends_on_itself_alone(case: Case)
 
     tokens = random_tokens(6, 10)
     output, gradient = run(case.loss, tokens)
-    for size, dim in ((1, 0), (4, 0), (1, 1)):
+    for size, dim in ((1, 0), (4, 0), (1, 1))[: 3 if case.is_per_token else 2]:
         outputs, gradients = pieces(size, dim)
         close(torch.stack([piece.loss for piece in outputs]).sum(), output.loss)
         assert torch.equal(torch.cat(gradients, dim), gradient)
@@ -272,12 +151,14 @@ def test_everything_is_finite_at_extreme_ratios(case: Case, dtype: torch.dtype) 
         advantages=torch.tensor([[1.0, -1.0, 0.0, 1.0, -1.0, 0.0]], dtype=dtype),
         mask=torch.ones(1, 6, dtype=torch.bool),
         token_weights=torch.full((1, 6), 0.25, dtype=dtype),
+        document_ids=torch.arange(6)[None],
+        ref_logprobs=-60.0 - log_ratio,
     )
     output, gradient = run(case.loss, tokens)
     assert output.loss.isfinite()
     assert output.loss.dtype == dtype
     assert all(values.isfinite().all() for values in output.tokens.values())
-    expected = -0.25 * output.tokens["weight"] * tokens.advantages
+    expected = expected_gradient(case, tokens, output.tokens["weight"])
     torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=0.0)
     # Against its advantage, an exploded ratio is never dropped.
     assert gradient[0, 1] > 0
@@ -287,7 +168,8 @@ def test_everything_is_finite_at_extreme_ratios(case: Case, dtype: torch.dtype) 
 def test_quantities_for_metrics_are_complete_and_aligned(case: Case) -> None:
     tokens = random_tokens(3, 5)
     output, _ = run(case.loss, tokens)
-    assert set(output.tokens) == {"log_ratio", "weight", "advantage", "is_capped"}
+    own = {"ref_kl"} if case.kl_coefficient else set()
+    assert set(output.tokens) == {"log_ratio", "weight", "advantage", "is_capped"} | own
     assert {tuple(values.shape) for values in output.tokens.values()} == {(3, 5)}
     assert output.tokens["is_capped"].dtype == torch.bool
     close(output.tokens["log_ratio"], (tokens.logprobs - tokens.old_logprobs) * tokens.mask)
@@ -310,6 +192,8 @@ def at_ratio(ratio: float, advantage: float) -> Tokens:
         advantages=torch.tensor([[advantage]], dtype=torch.float64),
         mask=torch.ones(1, 1, dtype=torch.bool),
         token_weights=torch.ones(1, 1, dtype=torch.float64),
+        document_ids=torch.zeros(1, 1, dtype=torch.int64),
+        ref_logprobs=logprob,
     )
 
 
@@ -352,16 +236,25 @@ def test_ppo_counts_the_tokens_it_drops_by_sign() -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.8, 1.2), (0.8, 1.28), (0.0, 1.2), (0.9997, 1.0004), (1.0, 1.0)])
-def test_cispo_without_cap_and_with_ppo_bounds_has_exactly_the_gradient_of_ppo(low: float, high: float) -> None:
-    # Powers of two as weights: the two losses multiply in another order, and only then is that exact.
-    tokens = random_tokens(1, 1000, spread=0.3).replace(
-        token_weights=torch.full((1, 1000), 2.0**-10, dtype=torch.float64), mask=torch.ones(1, 1000, dtype=torch.bool)
-    )
-    unified = functools.partial(cispo, weight_max=math.inf, mask_ratio_min=low, mask_ratio_max=high)
-    _, ours = run(unified, tokens)
-    _, theirs = run(functools.partial(ppo, ratio_min=low, ratio_max=high), tokens)
-    assert torch.equal(ours, theirs)
-    assert 0 < (theirs == 0).sum() < 1000
+def test_the_unified_form_without_cap_and_with_ppo_bounds_has_exactly_the_gradient_of_ppo(
+    low: float, high: float
+) -> None:
+    tokens = random_tokens(1, 1000, spread=0.3)
+    uncapped = functools.partial(unified, weight_max=math.inf, mask_ratio_min=low, mask_ratio_max=high)
+    ours_output, ours = run(uncapped, tokens)
+    theirs_output, theirs = run(functools.partial(ppo, ratio_min=low, ratio_max=high), tokens)
+    assert (ours - theirs).abs().max().item() == 0.0
+    assert torch.equal(ours_output.tokens["weight"] * tokens.mask, theirs_output.tokens["weight"] * tokens.mask)
+    assert 0 < ((theirs == 0) & tokens.mask).sum() < tokens.mask.sum()
+
+
+def test_the_unified_form_without_mask_has_exactly_the_gradient_of_cispo_and_without_cap_of_reinforce() -> None:
+    tokens = random_tokens(1, 1000)
+    unmasked = functools.partial(unified, mask_ratio_min=None, mask_ratio_max=None)
+    assert torch.equal(run(unmasked, tokens)[1], run(cispo, tokens)[1])
+    uncapped = functools.partial(unmasked, weight_max=math.inf)
+    assert torch.equal(run(uncapped, tokens)[1], run(reinforce, tokens)[1])
+    assert not torch.equal(run(cispo, tokens)[1], run(reinforce, tokens)[1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -375,10 +268,12 @@ def test_cispo_and_ppo_agree_on_tokens_within_rounding_of_a_bound(dtype: torch.d
             advantages=torch.cat([torch.ones(101, dtype=dtype), -torch.ones(101, dtype=dtype)])[None],
             mask=torch.ones_like(log_ratio, dtype=torch.bool),
             token_weights=torch.ones_like(log_ratio),
+            document_ids=torch.arange(202)[None],
+            ref_logprobs=log_ratio,
         )
-        unified = functools.partial(cispo, weight_max=math.inf, mask_ratio_min=low, mask_ratio_max=high)
+        masked = functools.partial(cispo, weight_max=math.inf, mask_ratio_min=low, mask_ratio_max=high)
         output, gradient = run(functools.partial(ppo, ratio_min=low, ratio_max=high), tokens)
-        assert torch.equal(run(unified, tokens)[1], gradient)
+        assert torch.equal(run(masked, tokens)[1], gradient)
         assert torch.equal(output.tokens["is_capped"], gradient == 0)
 
 
@@ -437,6 +332,7 @@ def test_bounds_of_zero_drop_nothing_below_and_everything_above(dtype: torch.dty
         ({"mask_ratio_min": -9.0}, "mask_ratio_min=-9.0"),
         ({"mask_ratio_max": -0.2}, "mask_ratio_max=-0.2"),
         ({"mask_ratio_max": math.nan}, "mask_ratio_max=nan"),
+        ({"mask_ratio_min": 1.2, "mask_ratio_max": 0.8}, "mask_ratio_min=1.2; allowed: at most mask_ratio_max=0.8"),
     ],
 )
 def test_cispo_refuses_settings_that_cannot_bound_a_ratio(settings: dict[str, float], named: str) -> None:
@@ -453,9 +349,59 @@ def test_cispo_refuses_settings_that_cannot_bound_a_ratio(settings: dict[str, fl
         ({"ratio_max": math.nan}, "ratio_max=nan"),
     ],
 )
-def test_ppo_refuses_bounds_that_are_offsets_or_exclude_one(settings: dict[str, float], named: str) -> None:
+@pytest.mark.parametrize("loss", [ppo, grpo, dapo, dr_grpo, gspo])
+def test_clips_refuse_bounds_that_are_offsets_or_exclude_one(
+    loss: Loss, settings: dict[str, float], named: str
+) -> None:
     with pytest.raises(ConfigError, match=named):
-        run(functools.partial(ppo, **settings), four_tokens())  # type: ignore[arg-type]
+        run(functools.partial(loss, **settings), four_tokens())  # type: ignore[arg-type]
+
+
+def test_a_ratio_of_sequences_needs_the_documents_and_a_penalty_its_reference() -> None:
+    tokens = vars(four_tokens())
+    inputs = [tokens[name] for name in ("logprobs", "old_logprobs", "advantages", "mask")]
+    with pytest.raises(DataError, match="document_ids_B_T=None"):
+        gspo(*inputs, token_weights_B_T=tokens["token_weights"])
+    with pytest.raises(DataError, match=r"ref_logprobs_B_T=None.*kl_coefficient=0\.04"):
+        grpo(*inputs, token_weights_B_T=tokens["token_weights"], kl_coefficient=0.04)
+    for coefficient in (-0.1, math.nan):
+        with pytest.raises(ConfigError, match=f"kl_coefficient={coefficient}"):
+            grpo(*inputs, token_weights_B_T=tokens["token_weights"], kl_coefficient=coefficient)
+
+
+def test_gspo_has_the_gradient_of_the_published_sequence_objective() -> None:
+    # One weight and one advantage per document, written as eq. (5) of the paper: s with its gradient, clipped once.
+    tokens = random_tokens(40, 10, spread=0.01)
+    tokens = tokens.replace(
+        advantages=tokens.advantages[:, :1].expand(40, 10),
+        token_weights=(1.0 / (40 * tokens.mask.sum(1, keepdim=True).double())).expand(40, 10),
+    )
+    output, gradient = run(gspo, tokens)
+    logprobs = tokens.logprobs.clone().requires_grad_()
+    log_ratio = torch.where(tokens.mask, logprobs - tokens.old_logprobs, 0.0)
+    s = (log_ratio.sum(1) / tokens.mask.sum(1)).exp()
+    advantage = tokens.advantages[:, 0]
+    loss = -torch.minimum(s * advantage, s.clamp(1 - 3e-4, 1 + 4e-4) * advantage).mean()
+    close(output.loss, loss)
+    close(gradient, torch.autograd.grad(loss, logprobs)[0])
+    assert 5 < (gradient != 0).any(1).sum() < 35
+
+
+def test_gspo_needs_no_order_of_documents() -> None:
+    tokens = random_tokens(6, 10)
+    _, gradient = run(gspo, tokens)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    _, mixed = run(gspo, tokens.map(lambda x: x.flatten()[order][None]))
+    close(mixed[0], gradient.flatten()[order])
+
+
+def test_no_loss_but_that_of_sequences_reads_documents_and_none_but_a_penalty_a_reference() -> None:
+    tokens = random_tokens(4, 10)
+    inputs = (tokens.logprobs.requires_grad_(), tokens.old_logprobs, tokens.advantages, tokens.mask)
+    for case in CASES:
+        if case.is_per_token and not case.kl_coefficient:
+            alone = case.loss(*inputs, token_weights_B_T=tokens.token_weights).loss
+            assert torch.equal(alone, call(case.loss, tokens).loss), case.name
 
 
 def test_cispo_warns_of_a_cap_below_one_and_of_no_other() -> None:

@@ -149,7 +149,7 @@ def test_padded_cells_are_row_times_width_plus_column() -> None:
 def test_on_the_gpu_packed_attention_needs_no_padding(lengths: tuple[int, ...], num_kv_heads: int, kernel: str) -> None:
     """In bfloat16, against float64, with gradients; a bound beyond SHORT_MAX chooses torch's kernel."""
     longest = max(lengths) if kernel == "short" else SHORT_MAX + 1
-    q, k, v = (draw(sum(lengths), n, 64, seed=n).cuda() for n in (9, num_kv_heads, num_kv_heads))
+    q, k, v = (draw(sum(lengths), n, 64, seed=i).cuda() for i, n in enumerate((9, num_kv_heads, num_kv_heads)))
     cu_seqlens = borders(lengths).cuda()
     results = []
     for kind in (torch.bfloat16, torch.float64):

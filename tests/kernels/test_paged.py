@@ -359,7 +359,10 @@ def test_on_the_gpu_blocks_beyond_2_31_elements_are_reached() -> None:
 
 def step_by_parts(rows: Rows, q: Tensor, k: Tensor, v: Tensor, frequencies: Tensor, amplitude: float) -> Tensor:
     """Rotation, writing and attention one after the other; the pages are changed."""
-    cells = rows.table_N_X[torch.arange(len(q)), rows.lengths_N // PAGE].long() * PAGE + rows.lengths_N % PAGE
+    cells = (
+        rows.table_N_X[torch.arange(len(q), device=q.device), rows.lengths_N // PAGE].long() * PAGE
+        + rows.lengths_N % PAGE
+    )
     q = rope_write(q, k, v, rows.lengths_N, cells, frequencies, rows.keys, rows.values, amplitude=amplitude)
     return paged_attention(q, rows.keys, rows.values, rows.table_N_X, rows.lengths_N, None)
 
@@ -381,7 +384,9 @@ def check_step(heads: tuple[int, int], width: int, dtype: torch.dtype, device: s
     assert relative_error(found, expected) < tolerance
     for mine, its in ((rows.keys, other.keys), (rows.values, other.values)):
         assert torch.equal(mine.isnan(), its.isnan())
-        torch.testing.assert_close(mine.nan_to_num(), its.nan_to_num(), rtol=1e-6, atol=1e-6)
+        # Half precision may round a product the other way where multiply-adds are fused.
+        bounds = {"rtol": 1e-6, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 2e-2}
+        torch.testing.assert_close(mine.nan_to_num(), its.nan_to_num(), **bounds)
 
 
 @interpreted

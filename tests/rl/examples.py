@@ -1,10 +1,37 @@
 """Rollouts and groups made by hand, for the tests of this folder."""
 
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from fulmen.types import Completion, Message, Rollout, RolloutGroup, Score, Task
+from fulmen.envs import SingleTurn
+from fulmen.text import Tokenizer
+from fulmen.types import Completion, Message, Rollout, RolloutGroup, Score, Split, StopReason, Task
+
+TOKENIZER = Tokenizer.train(["0 1 2 3"], vocab_size=270)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lengths(SingleTurn):
+    """A fake environment: answers of an odd number of characters are right."""
+
+    name: str = "lengths"
+
+    def task(self, split: Split, *, seed: int, index: int) -> Task:
+        """Returns the index as a prompt."""
+        prompt = (Message(role="user", content=str(index)),)
+        return Task(task_id=f"{self.name}-{split}-{seed}-{index}", env=self.name, prompt=prompt, gold="")
+
+    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
+        """Returns 1 for an odd length."""
+        text = answer if isinstance(answer, str) else answer.content
+        return Score(value=float(len(text) % 2))
+
+    def worked_solution(self, task: Task, rng: random.Random) -> Message:
+        """Never asked for."""
+        raise AssertionError
 
 
 def make_task(name: str) -> Task:

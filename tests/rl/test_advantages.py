@@ -5,7 +5,7 @@ import math
 import pytest
 
 from fulmen.errors import ConfigError
-from fulmen.rl import LengthPenalty, group_advantages
+from fulmen.rl import LengthPenalty, batch_advantages, group_advantages
 
 
 def test_advantages_of_a_group_with_two_right_answers_of_four() -> None:
@@ -49,6 +49,37 @@ def test_none_is_not_zero() -> None:
     assert group_advantages([1.0, None, 1.0]) == [0.0, None, 0.0]
     assert group_advantages([1.0, 0.0, 1.0])[0] != 0.0
     assert group_advantages([0.0, None]) == [0.0, None]
+
+
+REWARDS: list[list[float | None]] = [[1.0, 0.0, None], [3.0, 1.0, 2.0]]
+
+
+def test_a_batch_is_normalised_group_by_group_or_as_a_whole() -> None:
+    by_std = batch_advantages(REWARDS)
+    assert by_std == [group_advantages(own) for own in REWARDS]
+    assert batch_advantages(REWARDS, advantage="group_mean") == [[0.5, -0.5, None], [1.0, -1.0, 0.0]]
+    # R - mean of its group: 1/2, -1/2, 1, -1, 0, whose mean square is 2.5 / 5.
+    scale = math.sqrt(0.5) + 1e-6
+    found = batch_advantages(REWARDS, advantage="batch_std")
+    assert found[0][:2] == pytest.approx([0.5 / scale, -0.5 / scale], rel=1e-12)
+    assert found[0][2] is None
+    assert found[1] == pytest.approx([1.0 / scale, -1.0 / scale, 0.0], rel=1e-12)
+
+
+def test_a_value_model_is_handed_the_rewards_themselves() -> None:
+    assert batch_advantages(REWARDS, advantage="value") == REWARDS
+
+
+def test_batches_without_a_reward_or_a_difference_stay_finite() -> None:
+    for advantage in ("group_std", "group_mean", "batch_std", "value"):
+        assert batch_advantages([[None], []], advantage=advantage) == [[None], []]
+    for advantage in ("group_std", "group_mean", "batch_std"):
+        assert batch_advantages([[1.0, 1.0], [0.0]], advantage=advantage) == [[0.0, 0.0], [0.0]]
+
+
+def test_an_unknown_normalisation_is_refused() -> None:
+    with pytest.raises(ConfigError, match="advantage='rank'; allowed: group_std, group_mean, batch_std, value"):
+        batch_advantages.__wrapped__(REWARDS, advantage="rank")  # type: ignore[attr-defined]
 
 
 def test_length_penalty_has_dapos_values() -> None:

@@ -24,14 +24,19 @@ def ragged() -> list[RolloutGroup]:
     ]
 
 
+def make_batch(aggregation: Aggregation) -> Batch:
+    return rl_batch(ragged(), ADVANTAGES, aggregation=aggregation, window=10)
+
+
 def trained_weights(batch: Batch) -> np.ndarray:
     return batch.token_weights_T[batch.mask_T].astype(np.float64)
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_weights_of_trained_tokens_sum_to_one(aggregation: Aggregation) -> None:
-    batch = rl_batch(ragged(), ADVANTAGES, aggregation=aggregation)
-    assert trained_weights(batch).sum() == pytest.approx(1.0, abs=1e-6)
+def test_weights_of_trained_tokens_sum_to_one_or_to_the_filled_share_of_the_window(aggregation: Aggregation) -> None:
+    batch = make_batch(aggregation)
+    total = 19 / (5 * 10) if aggregation == "constant" else 1.0
+    assert trained_weights(batch).sum() == pytest.approx(total, abs=1e-6)
     assert len(trained_weights(batch)) == 2 + 5 + 1 + 4 + 7
 
 
@@ -50,11 +55,37 @@ def test_weights_of_each_aggregation_by_hand() -> None:
         "prompt_token": (1 / 14, 1 / 14, 1 / 24, 1 / 24, 1 / 24),
         "batch_token": (1 / 19,) * 5,
         "sequence": (1 / 10, 1 / 25, 1 / 5, 1 / 20, 1 / 35),
+        "constant": (1 / 50,) * 5,
+        "combined": (1 / 38 + 1 / 20, 1 / 38 + 1 / 50, 1 / 38 + 1 / 10, 1 / 38 + 1 / 40, 1 / 38 + 1 / 70),
     }
     assert set(by_hand) == set(AGGREGATIONS)
     for aggregation, expected in by_hand.items():
-        batch = rl_batch(ragged(), ADVANTAGES, aggregation=aggregation)
+        batch = make_batch(aggregation)
         np.testing.assert_allclose(trained_weights(batch), np.repeat(expected, [2, 5, 1, 4, 7]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "like"), [(0.0, "batch_token"), (1.0, "sequence")])
+def test_combined_goes_from_the_mean_over_tokens_to_that_over_sequences(share: float, like: Aggregation) -> None:
+    combined = rl_batch(ragged(), ADVANTAGES, aggregation="combined", combined_share=share)
+    np.testing.assert_array_equal(combined.token_weights_T, make_batch(like).token_weights_T)
+    quarter = rl_batch(ragged(), ADVANTAGES, aggregation="combined", combined_share=0.25)
+    expected = 0.75 * trained_weights(make_batch("batch_token")) + 0.25 * trained_weights(make_batch("sequence"))
+    np.testing.assert_allclose(trained_weights(quarter), expected, rtol=1e-6)
+
+
+def test_a_long_answer_weighs_as_much_per_token_as_a_short_one_under_constant() -> None:
+    for window in (10, 20):
+        batch = rl_batch(ragged(), ADVANTAGES, aggregation="constant", window=window)
+        np.testing.assert_allclose(trained_weights(batch), 1 / (5 * window), rtol=1e-6)
+
+
+def test_aggregations_refuse_what_they_cannot_work_with() -> None:
+    for window in (None, 0, -3):
+        with pytest.raises(ConfigError, match=f"window={window}; allowed: at least 1 with aggregation='constant'"):
+            rl_batch(ragged(), ADVANTAGES, aggregation="constant", window=window)
+    for share in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match=f"combined_share={share}; allowed: from 0 to 1"):
+            rl_batch(ragged(), ADVANTAGES, aggregation="combined", combined_share=share)
 
 
 def test_the_default_is_the_reports_aggregation() -> None:
@@ -106,8 +137,9 @@ def test_rollouts_without_reward_are_absent_from_tokens_and_denominators(aggrega
         [make_group([1.0, None, 0.0], lengths=[3, 9, 4]), make_group([None, None])],
         [[1.0, None, -1.0], [None, None]],
         aggregation=aggregation,
+        window=10,
     )
-    without = rl_batch([make_group([1.0, 0.0], lengths=[3, 4])], [[1.0, -1.0]], aggregation=aggregation)
+    without = rl_batch([make_group([1.0, 0.0], lengths=[3, 4])], [[1.0, -1.0]], aggregation=aggregation, window=10)
     for name in ("token_ids_T", "cu_seqlens", "mask_T", "token_weights_T", "advantages_T"):
         np.testing.assert_array_equal(getattr(with_failures, name), getattr(without, name))
 
@@ -120,7 +152,8 @@ def test_an_advantage_of_zero_is_trained_on_unlike_none() -> None:
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_completions_without_a_token_are_left_out(aggregation: Aggregation) -> None:
-    batch = rl_batch([make_group([1.0, 0.0], lengths=[3, 0])], [[1.0, -1.0]], aggregation=aggregation)
+    group = make_group([1.0, 0.0], lengths=[3, 0])
+    batch = rl_batch([group], [[1.0, -1.0]], aggregation=aggregation, window=3)
     assert trained_weights(batch).tolist() == pytest.approx([1 / 3] * 3, rel=1e-6)
 
 

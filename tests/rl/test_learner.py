@@ -1,26 +1,24 @@
 """Updates from groups: 16 mini-batches against 16 steps written out, and the engine's numbers against the learner's."""
 
+import dataclasses
 import functools
 import math
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from fulmen.envs import Mixture, SingleTurn
+from fulmen.envs import Mixture
 from fulmen.errors import ConfigError, DataError
 from fulmen.model import Model
 from fulmen.rl import Learner, LengthPenalty, cispo, group_advantages, ppo
 from fulmen.rollout import sample_groups
 from fulmen.serve import Engine
-from fulmen.text import Tokenizer
 from fulmen.train import AdamW, Loss, LossOutput, Trainer
-from fulmen.types import Message, RolloutGroup, Sampling, Score, Split, StopReason, Task
-from tests.rl.examples import make_group, make_rollout, make_task
+from fulmen.types import RolloutGroup, Sampling
+from tests.rl.examples import TOKENIZER, Lengths, make_group, make_rollout, make_task
 from tests.train.examples import PlainAdam, clipped, document_logprobs, parameters_of, tiny_model
 
 LR = 1e-2
@@ -115,6 +113,20 @@ def test_mini_batches_are_that_many_separate_steps(num_groups: int, num_updates:
     assert update.metrics["num_updates"] == num_updates
 
 
+def test_parameters_do_not_depend_on_the_size_of_micro_batches() -> None:
+    groups, moved = random_groups(6), []
+    for micro_batch_tokens in (4, 23, 10_000):
+        model = tiny_model()
+        trainer = Trainer(model, AdamW(model.parameters(), lr=1.0), micro_batch_tokens=micro_batch_tokens)
+        update = Learner(trainer=trainer, loss=cispo, num_updates=3).update(groups, lr=LR)
+        moved.append((parameters_of(model), update.metrics["loss"]))
+    for parameters, loss in moved[1:]:
+        difference = (parameters - moved[0][0]).abs()
+        # Where a gradient is rounding alone, AdamW makes a step of it.
+        assert difference.quantile(0.9) < 1e-9
+        assert loss == pytest.approx(moved[0][1], rel=1e-12)
+
+
 def test_mini_batches_are_whole_groups_with_their_own_denominators() -> None:
     groups = random_groups(5)
     spy = Spy()
@@ -204,6 +216,61 @@ def test_the_aggregation_reaches_the_loss(aggregation: str, expected: tuple[floa
     np.testing.assert_allclose(torch.cat(spy.token_weights, dim=1)[0].numpy(), weights, rtol=1e-6)
 
 
+def test_a_truncated_completion_is_left_out_of_everything_when_it_is_masked() -> None:
+    full = [make_rollout(reward, token_ids=(5, 6), logprobs=(-5.5, -5.5)) for reward in (1.0, 0.0)]
+    cut = make_rollout(0.0, token_ids=(6, 6, 6), logprobs=(-5.5,) * 3)
+    cut = dataclasses.replace(cut, completion=dataclasses.replace(cut.completion, stop_reason="length"))
+    advantages = {}
+    for truncated in ("penalise", "mask"):
+        group = RolloutGroup(task=make_task("t"), rollouts=(*full, cut))
+        update = make_learner(tiny_model(), truncated=truncated).update([group], lr=LR)
+        advantages[truncated] = update.tokens["advantage"].tolist()
+    assert advantages["mask"] == pytest.approx([1.0, 1.0, -1.0, -1.0], abs=1e-5)
+    root = math.sqrt(2)
+    assert advantages["penalise"] == pytest.approx([root] * 2 + [-root / 2] * 5, abs=1e-5)
+
+
+@pytest.mark.parametrize("mismatch_max", [None, 0.9, 1e9])
+def test_the_recomputed_anchor_is_the_learners_own_and_corrects_the_samplers_mismatch(
+    mismatch_max: float | None,
+) -> None:
+    groups, model = random_groups(2), tiny_model()
+    valid = [r.completion for group in groups for r in group.rollouts if r.score.value is not None]
+    before = np.concatenate([
+        document_logprobs(model, np.concatenate([c.prompt_ids, c.token_ids]))[len(c.prompt_ids) - 1 :].detach()
+        for c in valid
+    ])  # fmt: skip
+    spy = Spy()
+    learner = make_learner(model, spy, num_updates=2, anchor="recomputed", mismatch_max=mismatch_max)
+    update = learner.update(groups, lr=LR)
+    # The anchor of both mini-batches is taken before the first update.
+    np.testing.assert_allclose(update.tokens["logprobs"] - update.tokens["log_ratio"], before, atol=1e-5)
+    first = len(update.learner_logprobs)
+    np.testing.assert_allclose(update.tokens["log_ratio"][:first], 0.0, atol=1e-6)
+    assert np.abs(update.tokens["log_ratio"][first:]).max() > 1e-3
+    plain = Spy()
+    make_learner(tiny_model(), plain, num_updates=2).update(groups, lr=LR)
+    weights, unweighted = (torch.cat([w.flatten() for w in s.token_weights]).numpy() for s in (spy, plain))
+    sampled = np.concatenate([c.logprobs for c in valid])
+    expected = 1.0 if mismatch_max is None else np.minimum(np.exp(before - sampled), mismatch_max)
+    np.testing.assert_allclose(weights / unweighted, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_inert"),
+    [
+        ({"num_updates": 1, "anchor": "recomputed"}, True),
+        ({"num_updates": 2, "anchor": "recomputed"}, False),
+        ({"num_updates": 1, "anchor": "rollout"}, True),
+        ({"num_updates": 2, "anchor": "rollout"}, False),
+    ],
+)
+def test_a_step_whose_ratios_are_all_one_says_so(settings: dict[str, object], is_inert: bool) -> None:
+    model = tiny_model(vocab_size=TOKENIZER.vocab_size)
+    update = make_learner(model, **settings).update(sampled_groups(model), lr=LR)
+    assert update.metrics["is_cap_inert"] is is_inert
+
+
 def test_metrics_summarise_all_updates_and_agreement_is_that_of_the_first() -> None:
     groups = random_groups(4)
     learner = make_learner(tiny_model(), num_updates=2)
@@ -237,30 +304,6 @@ def test_ppo_share_of_dropped_tokens_uses_the_bounds_of_the_settings() -> None:
     loss = functools.partial(ppo, ratio_min=0.8, ratio_max=1.2)
     by_ppo = make_learner(tiny_model(), loss).update(groups, lr=LR)
     assert by_ppo.metrics["ppo_dropped_frac"] == pytest.approx(by_ppo.tokens["is_capped"].mean())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lengths(SingleTurn):
-    """A fake environment: answers of an odd number of characters are right."""
-
-    name: str = "lengths"
-
-    def task(self, split: Split, *, seed: int, index: int) -> Task:
-        """Returns the index as a prompt."""
-        prompt = (Message(role="user", content=str(index)),)
-        return Task(task_id=f"{self.name}-{split}-{seed}-{index}", env=self.name, prompt=prompt, gold="")
-
-    def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
-        """Returns 1 for an odd length."""
-        text = answer if isinstance(answer, str) else answer.content
-        return Score(value=float(len(text) % 2))
-
-    def worked_solution(self, task: Task, rng: random.Random) -> Message:
-        """Never asked for."""
-        raise AssertionError
-
-
-TOKENIZER = Tokenizer.train(["0 1 2 3"], vocab_size=270)
 
 
 def sampled_groups(model: Model) -> list[RolloutGroup]:

@@ -3,15 +3,10 @@
 Source: MiniMax-M1 report (arXiv 2506.13585), eq. (4)-(7). Axes: `B` rows, `T` tokens.
 """
 
-import math
-import warnings
-
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fulmen.errors import ConfigError
-from fulmen.rl.losses.ratio import constants, trust_region_mask
+from fulmen.rl.losses.unified import unified
 from fulmen.train import LossOutput
 
 
@@ -36,29 +31,17 @@ def cispo(
     eq. (7), off in standard CISPO.
     Per-token quantities: log_ratio, weight (0 where dropped), advantage, is_capped.
 
-    Raises: ConfigError unless 0 <= weight_min < weight_max and mask bounds are >= 0. Warns when weight_max < 1.
+    Raises: ConfigError unless 0 <= weight_min < weight_max and 0 <= mask_ratio_min <= mask_ratio_max. Warns when
+    weight_max < 1.
     """
-    if not 0 <= weight_min < weight_max:
-        raise ConfigError(f"weight_min={weight_min}, weight_max={weight_max}; allowed: 0 <= weight_min < weight_max")
-    for name, bound in (("mask_ratio_min", mask_ratio_min), ("mask_ratio_max", mask_ratio_max)):
-        if bound is not None and not bound >= 0:
-            raise ConfigError(f"{name}={bound}; allowed: None or an absolute ratio >= 0")
-    if weight_max < 1:
-        warnings.warn(f"weight_max={weight_max} caps even on-policy tokens: it bounds r itself", stacklevel=2)
-    logprobs_B_T = torch.where(mask_B_T, logprobs_B_T, 0.0)
-    old_logprobs_B_T, advantages_B_T, token_weights_B_T = constants(
-        mask_B_T, old_logprobs_B_T, advantages_B_T, token_weights_B_T
-    )
-    log_ratio = (logprobs_B_T - old_logprobs_B_T).detach()
-    inside = trust_region_mask(log_ratio, advantages_B_T, ratio_min=mask_ratio_min, ratio_max=mask_ratio_max)
-    weight = log_ratio.clamp(max=math.log(weight_max)).exp().clamp(min=weight_min)
-    weight = torch.where(inside, weight, 0.0)
-    return LossOutput(
-        loss=-(token_weights_B_T * weight * advantages_B_T * logprobs_B_T).sum(),
-        tokens={
-            "log_ratio": log_ratio,
-            "weight": weight,
-            "advantage": advantages_B_T,
-            "is_capped": log_ratio > math.log(weight_max),
-        },
+    return unified(
+        logprobs_B_T,
+        old_logprobs_B_T,
+        advantages_B_T,
+        mask_B_T,
+        token_weights_B_T=token_weights_B_T,
+        weight_max=weight_max,
+        weight_min=weight_min,
+        mask_ratio_min=mask_ratio_min,
+        mask_ratio_max=mask_ratio_max,
     )

@@ -1,44 +1,9 @@
-"""Monitors against numpy and numbers by hand."""
-
-import math
+"""Ratios against numpy and numbers by hand."""
 
 import numpy as np
 import pytest
 
-from fulmen.rl.monitors.mismatch import mismatch
 from fulmen.rl.monitors.ratios import EDGES, ppo_dropped, ratio_metrics
-
-
-def test_pearson_is_that_of_the_probabilities() -> None:
-    rng = np.random.default_rng(0)
-    sampler = -rng.exponential(size=500).astype(np.float32)
-    learner = (sampler + rng.normal(scale=0.3, size=500)).astype(np.float32)
-    result = mismatch(sampler, learner)
-    as_doubles = np.exp(sampler.astype(np.float64)), np.exp(learner.astype(np.float64))
-    assert result.pearson == pytest.approx(np.corrcoef(*as_doubles)[0, 1], rel=1e-12)
-    assert result.pearson != pytest.approx(np.corrcoef(sampler, learner)[0, 1], rel=1e-3)
-
-
-def test_differences_are_those_of_the_logprobs() -> None:
-    result = mismatch(np.array([-1.0, -2.0, -3.0]), np.array([-1.5, -2.0, -2.0]))
-    assert result.abs_diff_max == 1.0
-    assert result.abs_diff_mean == 0.5
-
-
-def test_equal_logprobs_correlate_perfectly_and_opposite_ones_negatively() -> None:
-    logprobs = np.log(np.array([0.1, 0.5, 0.9], dtype=np.float32))
-    assert mismatch(logprobs, logprobs).pearson == pytest.approx(1.0, abs=1e-12)
-    assert mismatch(logprobs, logprobs[::-1].copy()).pearson == pytest.approx(-1.0, abs=1e-12)
-
-
-@pytest.mark.parametrize("constant", [-1.0, 0.0, math.log(0.1)])
-def test_pearson_of_constant_probabilities_is_nan_not_the_correlation_of_rounding(constant: float) -> None:
-    same, other = np.full(3, constant), np.array([-1.0, -2.0, -3.0])
-    assert math.isnan(mismatch(same, other).pearson)
-    assert math.isnan(mismatch(other, same).pearson)
-    assert math.isnan(mismatch(same, same).pearson)
-    assert math.isnan(mismatch(other[:1], other[:1]).pearson)
-
 
 # r = 8, 2, 1, 0.5 with both signs, and 3 with neither; a cap of 5.
 RATIOS = np.array([8.0, 2.0, 1.0, 0.5, 8.0, 6.0, 1.0, 0.5, 3.0])
