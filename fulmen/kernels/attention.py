@@ -1,16 +1,63 @@
 """Causal softmax attention with grouped key/value heads: packed documents, and rows of a key/value cache.
 
-The products are torch's scaled_dot_product_attention; this file only lays the data out for it.
+In half precision on CUDA packed documents go to kernels of our own while they are short (`attention_triton.py`), and
+to torch's FlashAttention when they are long; all else is torch's scaled_dot_product_attention, for which this file lays
+the data out.
 Axes: `T` tokens of all documents, `N` documents or rows, `L` longest document, `S` cache length, `H` query heads,
 `J` key/value heads, `D` head width of queries and keys, `V` of values.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from fulmen.kernels.ragged import collect_rows, spread
+
+FLASH_WIDTH_MAX = 256
+"""Widest head of torch's FlashAttention."""
+SHORT_MAX = 1024
+"""Longest document for the kernels of our own."""
+SHORT_WIDTH_MAX = 128
+SHORT_TILE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Borders:
+    """Documents as CUDA's attention takes them."""
+
+    cu_seqlens: Tensor
+    """int32 `[N + 1]`."""
+    longest: int
+    """Length of the longest document, or a bound of it."""
+    lengths: Sequence[int] | None = None
+    """The same on the host; None has them read back where they are needed."""
+
+    given_tiles: Int[Tensor, "X 2"] | None = None
+    """`tiles`, where they are there already."""
+
+    @cached_property
+    def tiles(self) -> Int[Tensor, "X 2"]:
+        """(document, first token) of tiles of 64 tokens, int32; one of a document that is empty does nothing."""
+        if self.given_tiles is not None:
+            return self.given_tiles
+        lengths = self.cu_seqlens.diff().tolist() if self.lengths is None else self.lengths
+        host, device = torch.from_numpy(tiles_of(lengths)), self.cu_seqlens.device
+        return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
+
+
+def tiles_of(lengths: Sequence[int]) -> np.ndarray:
+    """Returns (document, first token) of tiles of 64 tokens `[X, 2]`, int32, those that see most first."""
+    counts = -(-np.asarray(lengths, dtype=np.int64) // SHORT_TILE)
+    documents = np.repeat(np.arange(len(counts)), counts)
+    starts = (np.arange(len(documents)) - np.repeat(np.cumsum(counts) - counts, counts)) * SHORT_TILE
+    order = np.argsort(-starts, kind="stable")
+    return np.stack([documents[order], starts[order]], axis=1).astype(np.int32)
 
 
 def packed_attention(
@@ -20,11 +67,23 @@ def packed_attention(
     cu_seqlens: Int[Tensor, "N1"],
     *,
     scale: float | None = None,
+    borders: Borders | None = None,
 ) -> Float[Tensor, "T H V"]:
     """Returns softmax(scale q k^T) v, causal, inside each document; scale None is 1 / sqrt(D). Differentiable.
 
-    Documents become rows of one right-padded batch: causality keeps padding, which comes last, out of every real row.
+    With `borders` (the same documents) nothing is padded or read back on CUDA in half precision. Else documents become
+    rows of one right-padded batch: causality keeps padding, which comes last, out of every real row.
     """
+    if borders is not None and _has_short(q, k, v, borders.longest):
+        from fulmen.kernels.attention_triton import short_attention
+
+        scale = q.shape[2] ** -0.5 if scale is None else scale
+        return short_attention(q, k, v, borders.cu_seqlens, borders.tiles, scale=scale)
+    if borders is not None and _has_flash(q, k, v):
+        return torch.ops.aten._flash_attention_forward(
+            q, k, v, borders.cu_seqlens, borders.cu_seqlens, borders.longest, borders.longest, 0.0, True, False,
+            scale=scale,
+        )[0]  # fmt: skip
     cell_T, shape = padded_cells(cu_seqlens)
     q_NHLD, k_NJLD, v_NJLD = (
         spread(x, cell_T, shape[0] * shape[1]).unflatten(0, shape).transpose(1, 2) for x in (q, k, v)
@@ -33,6 +92,16 @@ def packed_attention(
         q_NHLD, k_NJLD, v_NJLD, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
     )
     return collect_rows(output.transpose(1, 2).flatten(0, 1), cell_T)
+
+
+def _has_short(q: Tensor, k: Tensor, v: Tensor, longest: int) -> bool:
+    is_half = q.is_cuda and q.dtype.itemsize == 2 and q.dtype == k.dtype == v.dtype
+    return is_half and q.shape[2] == v.shape[2] <= SHORT_WIDTH_MAX and longest <= SHORT_MAX
+
+
+def _has_flash(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    is_half = q.is_cuda and q.dtype.itemsize == 2 and q.dtype == k.dtype == v.dtype
+    return is_half and q.shape[2] == v.shape[2] <= FLASH_WIDTH_MAX and q.shape[2] % 8 == 0
 
 
 def cached_attention(

@@ -31,6 +31,8 @@ PAGE_SIZES = (16, 32, 64, 128)
 GROUP_MAX = 128
 """Query heads for one key/value head, of the attention kernel."""
 SPLITS_MAX = 64
+STEP_GROUP_MAX = 16
+"""Query heads for one key/value head, of the kernel of whole decoding steps."""
 
 
 def write_pages(
@@ -86,6 +88,48 @@ def rope_write(
     rotated, k = (apply_rope(x, positions_T, inverse_frequencies, amplitude=amplitude) for x in (q, k))
     write_pages(k, v, keys, values, cells_T)
     return rotated
+
+
+def step_attention(
+    q: Float[Tensor, "R H D"],
+    k: Float[Tensor, "R J D"],
+    v: Float[Tensor, "R J D"],
+    positions_R: Int[Tensor, "R"],
+    cells_R: Int[Tensor, "R"],
+    inverse_frequencies: Float[Tensor, "R2"],
+    keys: Float[Tensor, "P J C D"],
+    values: Float[Tensor, "P J C D"],
+    table_R_X: Int[Tensor, "R X"],
+    *,
+    amplitude: float = 1.0,
+    longest: int | None = None,
+) -> Float[Tensor, "R H D"]:
+    """Returns attention of one new token a row, rotated here, over its pages, which then hold its key and value.
+
+    `rope_write` and then `paged_attention` of a decoding step; on CUDA one launch where heads are rotated whole, their
+    width is a power of two and there are rows enough to occupy the device.
+    Cost: as `paged_attention`.
+    """
+    if q.is_cuda and _is_one_step(q, k, v, inverse_frequencies, keys, values):
+        from fulmen.kernels.step_triton import step_attention_triton
+
+        return step_attention_triton(
+            q, k, v, positions_R, inverse_frequencies, keys, values, table_R_X,
+            scale=q.shape[2] ** -0.5, amplitude=amplitude,
+        )  # fmt: skip
+    q = rope_write(q, k, v, positions_R, cells_R, inverse_frequencies, keys, values, amplitude=amplitude)
+    return paged_attention(q, keys, values, table_R_X, positions_R, None, longest=longest)
+
+
+def _is_one_step(q: Tensor, k: Tensor, v: Tensor, frequencies: Tensor, keys: Tensor, values: Tensor) -> bool:
+    width = q.shape[2]
+    has_shape = width == v.shape[2] == 2 * len(frequencies) and width in (32, 64, 128)
+    is_half = q.dtype.itemsize == 2 and k.dtype == v.dtype == q.dtype
+    are_rows = all(x.stride(2) == 1 and x.stride(1) == width for x in (q, k, v))
+    if not (has_shape and is_half and are_rows and _fits_kernel(q, keys, values)):
+        return False
+    is_filled = decode_splits(len(q), keys.shape[1], _num_processors(q.device)) == 1
+    return is_filled and q.shape[1] // keys.shape[1] <= STEP_GROUP_MAX
 
 
 def gather_pages(

@@ -1,7 +1,7 @@
 """The addition that ends a branch together with the RMSNorm that follows it.
 
-On CUDA, where no gradient is asked for, one Triton kernel (`residual_triton.py`): a decoding step is as fast as its
-kernels are few. Everywhere else the same in torch, differentiable. Axes: `T` tokens, `D` model width.
+On CUDA one Triton kernel, and one backward (`residual_triton.py`): a decoding step is as fast as its kernels are few,
+and a training step as the bytes they move. Elsewhere the same in torch. Axes: `T` tokens, `D` model width.
 """
 
 from typing import NamedTuple
@@ -41,23 +41,23 @@ def add_norm(
     float32.
 
     Raises: DataError for a branch that does not fit the residual.
-    Cost: 4 T D elements moved.
+    Cost: 4 T D elements moved forward, 4 T D backward (5 where alpha is not beta).
     """
     if branch is not None and (branch.shape != residual.shape or branch.dtype != residual.dtype):
         raise DataError(
             f"add_norm: branch is {branch.dtype} {tuple(branch.shape)}; "
             f"allowed: {residual.dtype} {tuple(residual.shape)}, as the residual is"
         )
-    if residual.is_cuda and _has_kernel(residual, branch, weight):
-        from fulmen.kernels.residual_triton import add_norm_triton
+    if residual.is_cuda and _has_kernel(residual, weight):
+        from fulmen.kernels.residual_triton import add_norm_triton, add_norm_with_gradients
 
-        return AddNorm(*add_norm_triton(residual, branch, weight, alpha, beta, eps))
+        tensors = (residual, weight) if branch is None else (residual, branch, weight)
+        needs_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+        run = add_norm_with_gradients if needs_gradient else add_norm_triton
+        return AddNorm(*run(residual, branch, weight, alpha, beta, eps))
     stream = residual if branch is None else alpha * residual + beta * branch
     return AddNorm(stream, F.rms_norm(stream, weight.shape, weight, eps))
 
 
-def _has_kernel(residual: Tensor, branch: Tensor | None, weight: Tensor) -> bool:
-    if residual.dtype.itemsize > 4 or weight.dtype != residual.dtype or residual.shape[1] > WIDTH_MAX:
-        return False
-    tensors = (residual, weight) if branch is None else (residual, branch, weight)
-    return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+def _has_kernel(residual: Tensor, weight: Tensor) -> bool:
+    return residual.dtype.itemsize <= 4 and weight.dtype == residual.dtype and residual.shape[1] <= WIDTH_MAX

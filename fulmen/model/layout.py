@@ -5,12 +5,14 @@ Axes: `T` tokens of all documents, `N` documents.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from fulmen.errors import DataError
+from fulmen.kernels.attention import Borders
 from fulmen.kernels.lightning import Extension, plan_extension
 from fulmen.model.cache import BLOCK, Cache
 
@@ -38,6 +40,18 @@ class Layout:
     """With a chunk-aligned cache, unless a step: how the tokens fall on the grid of chunks."""
     is_invariant: bool = False
     """True when a token's result must not depend on what else is in the pass, bit by bit."""
+    counts: Sequence[int] | None = None
+    """New tokens of each document, where the host knows them."""
+    tiles_X_2: Tensor | None = None
+    """Tiles of attention, where they are there already."""
+
+    @cached_property
+    def borders(self) -> Borders:
+        """The documents as CUDA's attention takes them; the longest is known to the host."""
+        return Borders(
+            cu_seqlens=self.cu_seqlens.to(torch.int32), longest=self.longest, lengths=self.counts,
+            given_tiles=self.tiles_X_2,
+        )  # fmt: skip
 
     @property
     def seen_after_N(self) -> Tensor:
@@ -83,6 +97,10 @@ def make_layout(
     return extend_layout(cache, cu_seqlens.tolist(), seen, is_invariant=is_invariant)
 
 
+def _to_device(host: Tensor, device: torch.device) -> Tensor:
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
+
+
 def step_layout(cache: Cache, *, longest: int, is_invariant: bool = False) -> Layout:
     """Returns the layout of a decoding step; nothing is read back to the host, so a CUDA graph can hold it."""
     documents = torch.arange(cache.num_rows + 1, device=cache.lengths_R.device)
@@ -100,8 +118,7 @@ def extend_layout(cache: Cache, borders: Sequence[int], seen: Sequence[int], *, 
     """
     device = cache.lengths_R.device
     counts = [end - start for start, end in pairwise(borders)]
-    host = torch.tensor([counts, list(seen)], dtype=torch.int64)
-    counts_N, seen_N = (host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host).unbind(0)
+    counts_N, seen_N = _to_device(torch.tensor([counts, list(seen)], dtype=torch.int64), device).unbind(0)
     cu_seqlens = torch.nn.functional.pad(counts_N.cumsum(0), (1, 0))
     document_T = torch.repeat_interleave(counts_N, output_size=borders[-1])
     positions_T = torch.arange(borders[-1], device=device) + (seen_N - cu_seqlens[:-1])[document_T]
@@ -111,6 +128,7 @@ def extend_layout(cache: Cache, borders: Sequence[int], seen: Sequence[int], *, 
         longest=max(count + before for count, before in zip(counts, seen, strict=True)), cache=cache,
         is_fresh=max(seen) == 0, cells_T=_cells(cache, document_T, positions_T),
         extension=plan_extension(cache.slots_R, seen_N, cu_seqlens) if is_aligned else None, is_invariant=is_invariant,
+        counts=counts,
     )  # fmt: skip
 
 

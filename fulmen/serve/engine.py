@@ -25,7 +25,7 @@ from fulmen.serve.scheduler import Piece, Round, Scheduler
 from fulmen.serve.scheduler import Sequence as Scheduled
 from fulmen.serve.stats import EngineStats
 from fulmen.serve.stops import REASONS
-from fulmen.serve.tracker import Launched, Ledger, Tracker, read_entry, read_routes
+from fulmen.serve.tracker import Launched, Ledger, Tracker, decode_ended, read_entry, read_routes
 from fulmen.text.parse import thinking_markers
 from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import Tokenizer
@@ -247,9 +247,8 @@ class Engine:
         """
         self._collect()
         counts = [] if self._runner is None else self._runner.slots.counts_S_F.tolist()
-        found: dict[int, Completion | Partial] = {
-            tracker.sequence.request_id: tracker.completion for tracker in self._news if tracker.completion is not None
-        }
+        ended = {t.sequence.request_id: t.completion for t in self._news if t.completion is not None}
+        found: dict[int, Completion | Partial] = {**ended}
         found |= {key: to_partial(tracker, counts, dtype=self._dtype) for key, tracker in self._trackers.items()}
         for known in (self._trackers, self._news, self._deadlines, self._maskers):
             known.clear()
@@ -438,6 +437,7 @@ class Engine:
             ledger.entries.append(entry)
             ledger.num_unread -= 1
             rows = range(len(codes)) if ledger.has_watchers else (is_bad | (codes != 0)).nonzero()[0].tolist()
+            decode_ended([ledger.trackers[row] for row in rows if codes[row]], self.tokenizer)
             for row in rows:
                 tracker = ledger.trackers[row]
                 # Drawn after the end was decided, before the host knew.

@@ -13,11 +13,11 @@ import numpy as np
 from fulmen.serve.runner import Pending
 from fulmen.serve.scheduler import Piece
 from fulmen.serve.scheduler import Sequence as Scheduled
-from fulmen.text.chat import decode_completion
+from fulmen.text.chat import decode_completion, decode_completions
 from fulmen.text.parse import message_of
 from fulmen.text.stream import TextStream
 from fulmen.text.tokenizer import Tokenizer
-from fulmen.types import Completion, Delta, Request, StopReason, TopLogprob
+from fulmen.types import Completion, Delta, Message, Request, StopReason, TopLogprob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +139,8 @@ class Tracker:
     tops: list[tuple[TopLogprob, ...]] = field(default_factory=list)
     routes: list[np.ndarray] = field(default_factory=list)
     num_routes: int = 0
+    message: Message | None = None
+    """What its tokens spell, where that was found together with others'."""
     completion: Completion | None = None
 
     @property
@@ -214,10 +216,13 @@ class Tracker:
             token_ids=np.array(tokens, dtype=np.int64),
             logprobs=np.array(self.logprobs, dtype=dtype), model_logprobs=np.array(self.model_logprobs, dtype=dtype),
             stop_reason=reason, policy_version=first, mask=mask, expert_ids=self._expert_ids(),
-            message=decode_completion(tokenizer, tokens) if text is None else message_of(tokenizer, text),
+            message=self._message(tokenizer, tokens) if text is None else message_of(tokenizer, text),
             token_versions=versions if (versions != first).any() else None,
             top_logprobs=tuple(self.tops), num_cached=sequence.num_reused, error=error,
         )  # fmt: skip
+
+    def _message(self, tokenizer: Tokenizer, tokens: list[int]) -> Message:
+        return decode_completion(tokenizer, tokens) if self.message is None else self.message
 
     def _expert_ids(self) -> np.ndarray | None:
         """Returns the experts of all tokens but the last, which was drawn and not computed."""
@@ -247,3 +252,13 @@ def read_routes(routes: np.ndarray, pieces: Sequence[tuple[Piece, list[Tracker]]
         start += piece.end - piece.start
         for follower in followers:
             follower.routes, follower.num_routes = list(leader.routes), leader.num_routes
+
+
+def decode_ended(trackers: list[Tracker], tokenizer: Tokenizer) -> None:
+    """Finds the messages of requests whose last token has been read, all at once; texts that are watched are known."""
+    ended = [t for t in trackers if not t.is_watched and not t.sequence.is_finished]
+    for tracker in ended:
+        tracker.settle()
+    tokens = [tracker.sequence.token_ids[tracker.sequence.num_prompt :] for tracker in ended]
+    for tracker, message in zip(ended, decode_completions(tokenizer, tokens), strict=True):
+        tracker.message = message

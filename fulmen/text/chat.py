@@ -109,12 +109,19 @@ def decode_completion(tokenizer: Tokenizer, token_ids: Sequence[int], *, has_too
 
     Thinking that was never closed leaves an empty answer. Without `has_tools`, calls are content.
     """
-    if tokenizer.template is not None:
-        is_ended = len(token_ids) > 0 and int(token_ids[-1]) == tokenizer.end_id
-        text = tokenizer.decode(token_ids[:-1] if is_ended else token_ids)
+    return decode_completions(tokenizer, [token_ids], has_tools=has_tools)[0]
+
+
+def decode_completions(
+    tokenizer: Tokenizer, sequences: Sequence[Sequence[int]], *, has_tools: bool = True
+) -> list[Message]:
+    """Returns what `decode_completion` does of each; together they are decoded faster."""
+    if tokenizer.template is None:
+        texts = [text.removesuffix(END_TURN) for text in tokenizer.decode_many(sequences)]
     else:
-        text = tokenizer.decode(token_ids).removesuffix(END_TURN)
-    return message_of(tokenizer, text, has_tools=has_tools)
+        end = tokenizer.end_id
+        texts = tokenizer.decode_many([ids[:-1] if len(ids) and int(ids[-1]) == end else ids for ids in sequences])
+    return [message_of(tokenizer, text, has_tools=has_tools) for text in texts]
 
 
 def _write_turns(

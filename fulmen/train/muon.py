@@ -35,11 +35,14 @@ class Muon:
         if matrix_lr_ratio <= 0:
             raise ConfigError(f"matrix_lr_ratio={matrix_lr_ratio}; allowed: above 0")
         named = list(named_parameters)
+        self._trained = [p for _, p in named]
         matrices = [p for name, p in named if is_hidden_matrix(name, p)]
         others = [p for name, p in named if not is_hidden_matrix(name, p)]
         self.matrix_lr_ratio = matrix_lr_ratio
         self.matrices = MatrixMuon(matrices, lr=lr * matrix_lr_ratio, momentum=momentum)
         self.others = AdamW(others, lr=lr)
+        if self.others.masters is not None:
+            raise ConfigError("Muon: half-precision parameters; allowed: float32, AdamW has masters for the others")
 
     @property
     def eps(self) -> float:
@@ -54,6 +57,13 @@ class Muon:
     def parts(self) -> dict[str, torch.optim.Optimizer]:
         """Returns the torch optimizers that hold the state."""
         return {"muon": self.matrices, "adamw": self.others}
+
+    def trained(self) -> list[nn.Parameter]:
+        """Returns what a step moves, in the order given."""
+        return self._trained
+
+    def gather(self) -> None:
+        """Takes the gradients of a backward pass: they stay in the parameters."""
 
     def set_lr(self, lr: float) -> None:
         """Sets the learning rate of the next step; the matrices' follows in proportion."""

@@ -5,9 +5,12 @@ generator: a resumed phase draws what an undisturbed one would have drawn.
 """
 
 import json
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -16,6 +19,7 @@ from fulmen.errors import CheckpointError
 from fulmen.model import Model
 from fulmen.model.checkpoint import verify_folder, write_folder, write_model
 from fulmen.text import Tokenizer
+from fulmen.train.optim import AdamW, Masters
 from fulmen.train.trainer import Trainer
 
 OPTIMIZER = "optimizer.safetensors"
@@ -51,17 +55,16 @@ def load_training(folder: Path, trainer: Trainer) -> dict[str, Any]:
         wrong = sorted(set(expected.items()) ^ set(found.items()))[0][0]
         raise CheckpointError(f"{folder}: {wrong} does not fit this run's model; allowed: a checkpoint of this run")
     trainer.model.load_state_dict(weights)
-    by_name = dict(trainer.model.named_parameters())
+    names = _names(trainer.model)
     for part, optimizer in trainer.optimizer.parts().items():
-        optimizer.state.clear()
+        own: dict[str, dict[str, Tensor]] = defaultdict(dict)
         for key, tensor in tensors.items():
-            owner, state_name = key.rsplit("/", 1)
-            own_part, name = owner.split("/", 1)
-            if own_part != part:
-                continue
-            if name not in by_name:
-                raise CheckpointError(f"{folder}: optimizer state of unknown parameter {name}")
-            optimizer.state[by_name[name]][state_name] = tensor
+            if key.split("/", 1)[0] == part:
+                name, state_name = key.removeprefix(f"{part}/").rsplit("/", 1)
+                own[name][state_name] = tensor
+        if unknown := own.keys() - set(names.values()):
+            raise CheckpointError(f"{folder}: optimizer state of unknown parameter {min(unknown)}")
+        _fill(optimizer, own, names)
     return cursor
 
 
@@ -72,8 +75,44 @@ def _names(model: Model) -> dict[Tensor, str]:
 def _optimizer_tensors(trainer: Trainer) -> dict[str, Tensor]:
     names = _names(trainer.model)
     return {
-        f"{part}/{names[parameter]}/{state_name}": tensor.detach().clone()
+        f"{part}/{name}/{state_name}": tensor.detach().clone()
         for part, optimizer in trainer.optimizer.parts().items()
-        for parameter, state in optimizer.state.items()
-        for state_name, tensor in state.items()
+        for name, state_name, tensor in _states(optimizer, names)
     }
+
+
+def _masters(optimizer: torch.optim.Optimizer) -> Masters | None:
+    return optimizer.masters if isinstance(optimizer, AdamW) else None
+
+
+def _states(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> Iterator[tuple[str, str, Tensor]]:
+    """Yields (parameter, name, tensor) of an optimizer's state; what masters hold in one tensor comes in parts."""
+    masters = _masters(optimizer)
+    flat = {} if masters is None else {"master": masters.flat, **optimizer.state.get(masters.flat, {})}
+    for state_name, tensor in flat.items():
+        assert masters is not None, "only they have a flat state"
+        parts = masters.views(tensor) if tensor.ndim else [tensor] * len(masters.parameters)
+        yield from ((names[p], state_name, part) for p, part in zip(masters.parameters, parts, strict=True))
+    for parameter, state in optimizer.state.items():
+        if masters is None or parameter is not masters.flat:
+            yield from ((names[parameter], state_name, tensor) for state_name, tensor in state.items())
+
+
+def _fill(optimizer: torch.optim.Optimizer, own: dict[str, dict[str, Tensor]], names: dict[Tensor, str]) -> None:
+    """Puts tensors by parameter and name where `_states` found them."""
+    masters = _masters(optimizer)
+    half = [] if masters is None else [names[p] for p in masters.parameters]
+    by_name = {name: parameter for parameter, name in names.items()}
+    optimizer.state.clear()
+    for name in own.keys() - set(half):
+        parameter = by_name[name]
+        optimizer.state[parameter].update({key: x.to(parameter.device) for key, x in own[name].items()})
+    if masters is None or half[0] not in own:
+        return
+    for state_name, first in own[half[0]].items():
+        is_scalar = not first.ndim
+        whole = first if is_scalar else torch.cat([own[name][state_name].flatten() for name in half])
+        if state_name == "master":
+            masters.flat.data.copy_(whole)
+        else:
+            optimizer.state[masters.flat][state_name] = whole.to(masters.flat.device)

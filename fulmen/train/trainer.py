@@ -4,6 +4,7 @@ Axes: `T` tokens of all documents of a micro-batch, `M` trained tokens among the
 """
 
 import dataclasses
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from fulmen.errors import ConfigError, DataError
+from fulmen.kernels.attention import SHORT_MAX
 from fulmen.kernels.logprob import token_logprobs
 from fulmen.model import Model
 from fulmen.model.flops import mfu, training_flops
+from fulmen.model.layout import Layout
 from fulmen.model.moe import max_violation
 from fulmen.model.mtp import shift
 from fulmen.model.transformer import Hidden
+from fulmen.train.arrange import arrange, shape_for
+from fulmen.train.graphs import PassGraphs, is_capturable, replay
 from fulmen.train.muon import Muon
 from fulmen.train.optim import AdamW, tiny_gradient_frac
 from fulmen.types import Batch
@@ -119,6 +124,10 @@ class Trainer:
         self.clip_norm, self.balance_coefficient = clip_norm, balance_coefficient
         self.mtp_coefficient, self.router_bias_rate = mtp_coefficient, router_bias_rate
         self.micro_batch_tokens = micro_batch_tokens
+        has_masters = isinstance(optimizer, AdamW) and optimizer.masters is not None
+        self._graphs = PassGraphs() if is_capturable(model, has_masters=has_masters) else None
+        if self._device.type == "cuda":
+            model.join_weights()
 
     def step(self, batch: Batch, loss: Loss, *, lr: float | None = None) -> StepResult:
         """Returns metrics of one update; the loss's gradient does not depend on how the batch is cut.
@@ -136,24 +145,19 @@ class Trainer:
             self.optimizer.set_lr(lr)
         # An interrupted step may have left some.
         self.optimizer.zero_grad(set_to_none=True)
-        total_loss, balance, mtp = 0.0, 0.0, 0.0
-        loads: list[Tensor] = []
-        tokens: dict[str, list[np.ndarray]] = defaultdict(list)
+        # Numbers are read at the end: a look at the device makes it wait for the host.
+        losses, balances, mtp_losses, loads = [], [], [], []
+        tokens: dict[str, list[Tensor]] = defaultdict(list)
         for micro in split_batch(batch, self.micro_batch_tokens):
             share = len(micro.token_ids_T) / len(batch.token_ids_T)
-            output, micro_tokens, encoded = self._forward(micro, loss)
-            total = output.loss + self.balance_coefficient * share * encoded.balance_loss
-            if encoded.mtp:
-                mtp_loss = self._mtp_loss(micro, encoded)
-                total = total + self.mtp_coefficient * mtp_loss
-                mtp += mtp_loss.item()
-            total.backward()
-            total_loss += output.loss.item()
-            balance += share * encoded.balance_loss.item()
-            loads.append(encoded.loads)
-            for name, values in micro_tokens.items():
+            found = self._run(micro, loss, share)
+            losses.append(found.pop("loss"))
+            balances.append((share, found.pop("balance_loss")))
+            loads.append(found.pop("loads"))
+            mtp_losses += [found.pop("mtp_loss")] if "mtp_loss" in found else []
+            for name, values in found.items():
                 tokens[name].append(values)
-        parameters = list(self.model.parameters())
+        parameters = self.optimizer.trained()
         grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         tiny = tiny_gradient_frac(parameters, self.optimizer.eps)
         self.optimizer.step()
@@ -162,8 +166,8 @@ class Trainer:
         if self.router_bias_rate:
             self.model.update_router_bias(loads_L_E, rate=self.router_bias_rate)
         metrics = {
-            "loss": total_loss,
-            "balance_loss": balance,
+            "loss": sum(loss.item() for loss in losses),
+            "balance_loss": sum(share * loss.item() for share, loss in balances),
             "grad_norm": float(grad_norm),
             "tiny_grad_frac": float(tiny),
             "lr": self.optimizer.lr,
@@ -171,38 +175,42 @@ class Trainer:
             "flops": float(training_flops(self.model.config, np.diff(batch.cu_seqlens).tolist())),
         }
         if self.model.lm_head.weight.is_cuda:
-            # The norm was read back, so the device has done all but the optimizer's step.
+            # Numbers were read back, so the device has done it all.
             metrics["mfu"] = mfu(metrics["flops"], seconds=time.perf_counter() - started)
         if len(loads_L_E):
             metrics["max_violation"] = float(max_violation(loads_L_E).mean())
         if self.mtp_coefficient:
-            metrics["mtp_loss"] = mtp
-        return StepResult(metrics=metrics, tokens={name: np.concatenate(parts) for name, parts in tokens.items()})
+            metrics["mtp_loss"] = sum(loss.item() for loss in mtp_losses)
+        return StepResult(metrics=metrics, tokens={name: torch.cat(x).cpu().numpy() for name, x in tokens.items()})
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> np.ndarray:
         """Returns the log-probability `[T]` of every trained target under the weights as they are; 0 elsewhere."""
         parts = []
         for micro in split_batch(batch, self.micro_batch_tokens):
-            encoded, trained, targets_M = self._encode(micro)
-            found_M, _ = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
-            parts.append(found_M.new_zeros(len(micro.token_ids_T)).index_put((trained,), found_M).cpu().numpy())
-        return np.concatenate(parts)
+            inputs = self._upload(arrange(micro))
+            hidden = self._encode(inputs, longest=int(np.diff(micro.cu_seqlens).max())).hidden[0]
+            found_M, _ = token_logprobs(hidden[inputs["trained"]], self._head(), inputs["targets"])
+            parts.append(found_M.new_zeros(len(micro.token_ids_T)).index_put((inputs["trained"],), found_M))
+        return torch.cat(parts).cpu().numpy()
 
-    def _mtp_loss(self, micro: Batch, encoded: Hidden) -> Tensor:
+    def release(self) -> None:
+        """Gives back the memory of captured passes, where there are any."""
+        if self._graphs is not None:
+            self._graphs.release()
+
+    def _mtp_loss(self, inputs: dict[str, Tensor], encoded: Hidden) -> Tensor:
         """Returns the mean over MTP modules of their cross-entropy, weighted by tokens as the batch says."""
-        device = self.model.lm_head.weight.device
-        cu_seqlens = torch.from_numpy(micro.cu_seqlens).to(device)
-        targets_T, mask_T, weights_T = (
-            torch.from_numpy(x).to(device) for x in (micro.target_ids_T, micro.mask_T, micro.token_weights_T)
-        )
-        places_T = torch.arange(len(targets_T), device=device)
-        head = self.model.lm_head.weight[: self.vocab_size]
+        trained_M, num_tokens = inputs["trained"], len(inputs["token_ids"])
+        targets_T = trained_M.new_zeros(num_tokens).index_put((trained_M,), inputs["targets"])
+        mask_T = torch.zeros(num_tokens, dtype=torch.bool, device=self._device).index_put((trained_M,), inputs["mask"])
+        weights_T = inputs["weights"].new_zeros(num_tokens).index_put((trained_M,), inputs["weights"])
+        places_T = torch.arange(num_tokens, device=self._device)
         total = encoded.balance_loss.new_zeros(())
         for depth, hidden in enumerate(encoded.mtp, start=1):
-            ahead_T, is_inside_T = shift(places_T, cu_seqlens, depth)
+            ahead_T, is_inside_T = shift(places_T, inputs["cu_seqlens"], depth)
             trained = (is_inside_T & mask_T[ahead_T]).nonzero().squeeze(1)
-            logprob, _ = token_logprobs(hidden[0, trained], head, targets_T[ahead_T[trained]])
+            logprob, _ = token_logprobs(hidden[0, trained], self._head(), targets_T[ahead_T[trained]])
             total = total - (weights_T[ahead_T[trained]].to(logprob.dtype) * logprob).sum()
         return total / len(encoded.mtp)
 
@@ -210,43 +218,86 @@ class Trainer:
         """Returns the head's rows of tokens that exist."""
         return self.model.lm_head.weight[: self.vocab_size]
 
-    def _encode(self, micro: Batch) -> tuple[Hidden, Tensor, Tensor]:
-        """Returns what the model makes of a micro-batch, the places of its trained targets `[M]`, and these."""
-        device = self.model.lm_head.weight.device
-        routes = micro.expert_ids_T_LK
-        encoded = self.model.encode(
-            torch.from_numpy(micro.token_ids_T)[None].to(device),
-            cu_seqlens=torch.from_numpy(micro.cu_seqlens).to(device),
-            expert_ids=None if routes is None else torch.from_numpy(routes)[None].to(device),
+    def _run(self, micro: Batch, loss: Loss, share: float) -> dict[str, Tensor]:
+        """Adds a micro-batch's gradients; returns its numbers and the quantities of its trained tokens, detached."""
+        longest = int(np.diff(micro.cu_seqlens).max())
+        is_complete = micro.old_logprobs_T is not None and micro.advantages_T is not None
+        if self._graphs is None or not is_complete or longest > SHORT_MAX or self.balance_coefficient:
+            return self._pass(self._upload(arrange(micro)), loss, share=share, longest=longest)
+        shape, gradient = shape_for(micro), self._gradient()
+        inputs = self._upload(arrange(micro, shape))
+        run_pass = functools.partial(self._pass, loss=loss, share=share, longest=SHORT_MAX)
+        captured = self._graphs.find((shape, loss, "ref_logprobs" in inputs), inputs, gradient, run_pass)
+        found = run_pass(inputs) if captured is None else replay(captured, inputs)
+        count = int(micro.mask_T.sum())
+        return {name: x[:count] if len(x.shape) == 1 else x for name, x in found.items()}
+
+    def _gradient(self) -> Tensor:
+        """Returns where the masters' gradients are added up."""
+        assert isinstance(self.optimizer, AdamW), "only it has masters"
+        assert self.optimizer.masters is not None, "graphs need them"
+        return self.optimizer.masters.gradient
+
+    def _pass(self, inputs: dict[str, Tensor], loss: Loss, *, share: float, longest: int) -> dict[str, Tensor]:
+        """Runs forward and backward on device tensors alone."""
+        output, quantities, encoded = self._forward(inputs, loss, longest=longest)
+        total = output.loss + self.balance_coefficient * share * encoded.balance_loss
+        found = {"loss": output.loss.detach(), "balance_loss": encoded.balance_loss.detach(), "loads": encoded.loads}
+        if encoded.mtp:
+            mtp_loss = self._mtp_loss(inputs, encoded)
+            total = total + self.mtp_coefficient * mtp_loss
+            found["mtp_loss"] = mtp_loss.detach()
+        total.backward()
+        self.optimizer.gather()
+        return found | quantities
+
+    def _encode(self, inputs: dict[str, Tensor], *, longest: int) -> Hidden:
+        """Returns what the model makes of a micro-batch."""
+        layout = Layout(
+            cu_seqlens=inputs["cu_seqlens"], positions_T=inputs["positions"], document_T=inputs["documents"],
+            is_step=longest == 1, longest=longest, cache=None, tiles_X_2=inputs.get("tiles"),
+        )  # fmt: skip
+        routes = inputs.get("expert_ids")
+        return self.model.run(
+            inputs["token_ids"][None],
+            layout,
+            expert_ids=None if routes is None else routes[None],
             with_mtp=self.mtp_coefficient > 0 and torch.is_grad_enabled(),
         )
-        trained = torch.from_numpy(micro.mask_T).to(device).nonzero().squeeze(1)
-        return encoded, trained, torch.from_numpy(micro.target_ids_T).to(device)[trained]
 
-    def _forward(self, micro: Batch, loss: Loss) -> tuple[LossOutput, dict[str, np.ndarray], Hidden]:
-        device = self.model.lm_head.weight.device
-        encoded, trained, targets_M = self._encode(micro)
-        logprob_M, entropy_M = token_logprobs(encoded.hidden[0, trained], self._head(), targets_M)
+    @property
+    def _device(self) -> torch.device:
+        return self.model.lm_head.weight.device
+
+    def _upload(self, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+        """Returns host arrays on the model's device, without waiting for it."""
+        tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        if self._device.type != "cuda":
+            return tensors
+        return {name: x.pin_memory().to(self._device, non_blocking=True) for name, x in tensors.items()}
+
+    def _forward(
+        self, inputs: dict[str, Tensor], loss: Loss, *, longest: int
+    ) -> tuple[LossOutput, dict[str, Tensor], Hidden]:
+        encoded = self._encode(inputs, longest=longest)
+        targets_M = inputs["targets"]
+        logprob_M, entropy_M = token_logprobs(encoded.hidden[0, inputs["trained"]], self._head(), targets_M)
         detached = logprob_M.detach()
 
-        def row(values: np.ndarray | None, default: Tensor) -> Tensor:
-            chosen = default if values is None else torch.from_numpy(values).to(device)[trained].to(default.dtype)
-            return chosen[None]
-
-        documents = np.repeat(np.arange(len(micro.cu_seqlens) - 1), np.diff(micro.cu_seqlens))
+        def row(name: str, default: Tensor) -> Tensor:
+            return (inputs[name].to(default.dtype) if name in inputs else default)[None]
 
         output = loss(
             logprob_M[None],
-            row(micro.old_logprobs_T, detached),
-            row(micro.advantages_T, torch.ones_like(detached)),
-            torch.ones_like(targets_M, dtype=torch.bool)[None],
-            token_weights_B_T=row(micro.token_weights_T, detached),
-            document_ids_B_T=row(documents, targets_M),
-            ref_logprobs_B_T=None if micro.ref_logprobs_T is None else row(micro.ref_logprobs_T, detached),
+            row("old_logprobs", detached),
+            row("advantages", torch.ones_like(detached)),
+            inputs["mask"][None],
+            token_weights_B_T=row("weights", detached),
+            document_ids_B_T=inputs["target_documents"][None],
+            ref_logprobs_B_T=row("ref_logprobs", detached) if "ref_logprobs" in inputs else None,
         )
         quantities = {"target_ids": targets_M, "logprobs": detached, "entropy": entropy_M}
-        quantities |= {name: values[0] for name, values in output.tokens.items()}
-        return output, {name: values.cpu().numpy() for name, values in quantities.items()}, encoded
+        return output, quantities | {name: values[0] for name, values in output.tokens.items()}, encoded
 
 
 def split_batch(batch: Batch, max_tokens: int) -> Iterator[Batch]:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fulmen.kernels.attention import cached_attention, packed_attention, padded_cells
+from fulmen.kernels.attention import SHORT_MAX, Borders, cached_attention, packed_attention, padded_cells
+from fulmen.kernels.attention_triton import short_attention
 
 HEADS, WIDTH = 4, 8
 DOCUMENTS = (1, 7, 3, 16, 1)
@@ -139,3 +140,44 @@ def test_padded_cells_are_row_times_width_plus_column() -> None:
     cells, shape = padded_cells(torch.tensor([0, 1, 4, 6]))
     assert shape == (3, 3)
     assert cells.tolist() == [0, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("num_kv_heads", [1, 3, 9])
+@pytest.mark.parametrize("kernel", ["short", "flash"])
+@pytest.mark.parametrize("lengths", [(3,), (5, 2, 130), (262,) * 5, (1000, 63, 64, 65)])
+def test_on_the_gpu_packed_attention_needs_no_padding(lengths: tuple[int, ...], num_kv_heads: int, kernel: str) -> None:
+    """In bfloat16, against float64, with gradients; a bound beyond SHORT_MAX chooses torch's kernel."""
+    longest = max(lengths) if kernel == "short" else SHORT_MAX + 1
+    q, k, v = (draw(sum(lengths), n, 64, seed=i).cuda() for i, n in enumerate((9, num_kv_heads, num_kv_heads)))
+    cu_seqlens = borders(lengths).cuda()
+    results = []
+    for kind in (torch.bfloat16, torch.float64):
+        leaves = [x.bfloat16().to(kind).requires_grad_() for x in (q, k, v)]
+        known = Borders(cu_seqlens=cu_seqlens.int(), longest=longest) if kind == torch.bfloat16 else None
+        output = packed_attention(*leaves, cu_seqlens, borders=known)
+        results.append([output.detach(), *torch.autograd.grad(output, leaves, q.sin().bfloat16().to(kind))])
+    for found, expected in zip(*results, strict=True):
+        assert (found.double() - expected).norm() / expected.norm() < 1.5e-2
+
+
+@pytest.mark.parametrize("lengths", [(1,), (5, 1, 66), (130, 64)])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="runs under the interpreter")
+def test_the_kernels_of_short_documents_are_packed_attention(lengths: tuple[int, ...]) -> None:
+    known = Borders(cu_seqlens=borders(lengths).int(), longest=max(lengths), lengths=lengths)
+    q, k, v, do = (draw(sum(lengths), heads, 24, seed=heads) for heads in (4, 2, 2, 4))
+    k = k + 0.3
+    wide = torch.full((sum(lengths), 4 * 24 + 9), torch.nan)
+    wide[:, : 4 * 24] = q.flatten(1).float()
+    leaves = [x.float().requires_grad_() for x in (wide[:, : 4 * 24].unflatten(1, (4, 24)), k, v)]
+    output = short_attention(*leaves, known.cu_seqlens, known.tiles, scale=24**-0.5)
+    truth = [x.detach().clone().requires_grad_() for x in (q, k, v)]
+    expected = packed_attention(*truth, borders(lengths))
+    found = [output, *torch.autograd.grad(output, leaves, do.float())]
+    for mine, its in zip(found, [expected, *torch.autograd.grad(expected, truth, do)], strict=True):
+        torch.testing.assert_close(mine.double(), its, rtol=2e-5, atol=2e-5)
+
+
+def test_tiles_cover_every_token_once_longest_first() -> None:
+    known = Borders(cu_seqlens=borders((130, 1, 64)).int(), longest=130)
+    assert known.tiles.tolist() == [[0, 128], [0, 64], [0, 0], [1, 0], [2, 0]]

@@ -20,9 +20,11 @@ from fulmen.kernels.paged import (
     WIDTH_MAX,
     decode_splits,
     paged_attention,
+    rope_write,
     write_pages,
 )
 from fulmen.kernels.paged_triton import paged_attention_triton, tile_rows
+from fulmen.kernels.step_triton import step_attention_triton
 from tests.kernels.reference import draw, relative_error
 
 PAGE = 64
@@ -353,3 +355,47 @@ def test_on_the_gpu_blocks_beyond_2_31_elements_are_reached() -> None:
     table_N_X = torch.tensor([[block]], dtype=torch.int32, device="cuda")
     output = paged_attention(v, keys, values, table_N_X, torch.zeros(1, dtype=torch.int64, device="cuda"), None)
     assert (output == 3).all()
+
+
+def step_by_parts(rows: Rows, q: Tensor, k: Tensor, v: Tensor, frequencies: Tensor, amplitude: float) -> Tensor:
+    """Rotation, writing and attention one after the other; the pages are changed."""
+    cells = (
+        rows.table_N_X[torch.arange(len(q), device=q.device), rows.lengths_N // PAGE].long() * PAGE
+        + rows.lengths_N % PAGE
+    )
+    q = rope_write(q, k, v, rows.lengths_N, cells, frequencies, rows.keys, rows.values, amplitude=amplitude)
+    return paged_attention(q, rows.keys, rows.values, rows.table_N_X, rows.lengths_N, None)
+
+
+def check_step(heads: tuple[int, int], width: int, dtype: torch.dtype, device: str, tolerance: float) -> None:
+    lengths = (0, 1, 63, 64, 65, 200)
+    rows = make_rows(lengths, (1,) * len(lengths), (*heads, width, width)).to(dtype, device)
+    rows.table_N_X[1] = 0
+    sizes = (heads[0], heads[1], heads[1])
+    product = draw(len(lengths), sum(sizes) * width, seed=9).to(dtype).to(device)
+    q, k, v = (part.unflatten(1, (-1, width)) for part in product.split([n * width for n in sizes], dim=1))
+    frequencies = 100.0 ** (-torch.arange(width // 2, device=device).float() / width)
+    other = replace(rows, keys=rows.keys.clone(), values=rows.values.clone())
+    expected = step_by_parts(other, q, k, v, frequencies, 1.2)
+    found = step_attention_triton(
+        q, k, v, rows.lengths_N, frequencies, rows.keys, rows.values, rows.table_N_X, scale=width**-0.5, amplitude=1.2
+    )
+    assert not found[1].any(), "a row without pages gives 0"
+    assert relative_error(found, expected) < tolerance
+    for mine, its in ((rows.keys, other.keys), (rows.values, other.values)):
+        assert torch.equal(mine.isnan(), its.isnan())
+        torch.testing.assert_close(mine.nan_to_num(), its.nan_to_num(), rtol=1e-6, atol=1e-6)
+
+
+@interpreted
+@pytest.mark.parametrize("heads", [(2, 2), (6, 2), (8, 1)])
+def test_a_whole_step_is_its_parts(heads: tuple[int, int]) -> None:
+    check_step(heads, 32, torch.float32, "cpu", 1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("heads", [(2, 2), (9, 3), (16, 1)])
+@pytest.mark.parametrize("width", [32, 64, 128])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_on_the_gpu_a_whole_step_is_its_parts(heads: tuple[int, int], width: int, dtype: torch.dtype) -> None:
+    check_step(heads, width, dtype, "cuda", 6e-3)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fulmen.errors import DataError
 from fulmen.kernels.residual import WIDTH_MAX, add_norm
-from fulmen.kernels.residual_triton import add_norm_triton
+from fulmen.kernels.residual_triton import add_norm_triton, add_norm_with_gradients
 
 ALPHA, BETA, EPS = 3.5565588200778455, 0.7, 1e-5
 
@@ -108,3 +108,69 @@ def test_on_the_gpu_gradients_are_there_when_asked_for() -> None:
     assert len(torch.autograd.grad(found.normed.sum(), (residual, branch, weight))) == 3
     with torch.no_grad():
         assert not add_norm(residual, branch, weight, alpha=ALPHA, beta=BETA, eps=EPS).normed.requires_grad
+
+
+@pytest.mark.parametrize("has_branch", [True, False])
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (ALPHA, BETA)])
+@pytest.mark.parametrize(("num_rows", "width"), [(1, 1), (3, 96), (5, 200), (0, 8)])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="runs under the interpreter")
+def test_the_kernels_gradients_are_autograds(
+    num_rows: int, width: int, alpha: float, beta: float, has_branch: bool
+) -> None:
+    check_gradients(num_rows, width, torch.float32, alpha, beta, has_branch, device="cpu", tolerance=3e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("has_branch", [True, False])
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (ALPHA, BETA)])
+@pytest.mark.parametrize(("num_rows", "width"), [*SHAPES, (0, 8), (5000, 576), (3000, 2048)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 3e-6), (torch.bfloat16, 6e-3)])
+def test_on_the_gpu_gradients_are_autograds(
+    num_rows: int, width: int, alpha: float, beta: float, has_branch: bool, dtype: torch.dtype, tolerance: float
+) -> None:
+    check_gradients(num_rows, width, dtype, alpha, beta, has_branch, device="cuda", tolerance=tolerance)
+
+
+def check_gradients(
+    num_rows: int, width: int, dtype: torch.dtype, alpha: float, beta: float, has_branch: bool, *,
+    device: str, tolerance: float,
+) -> None:  # fmt: skip
+    """Compares with float64, the gradient of the stream absent and there."""
+    inputs = [x.to(device) for x in draw(num_rows, width, dtype)]
+    if not has_branch:
+        inputs[1] = None  # type: ignore[call-overload]
+    d_normed, d_stream, _ = (x.to(device) for x in draw(num_rows, width, dtype))
+    for with_stream in (True, False) if has_branch else (False,):
+        results = []
+        for kind in (dtype, torch.float64):
+            leaves = [None if x is None else x.detach().to(kind).requires_grad_() for x in inputs]
+            run = add_norm_with_gradients if kind == dtype else formula
+            stream, normed = run(leaves[0], leaves[1], leaves[2], alpha, beta, EPS)
+            total = (normed * d_normed.to(kind)).sum()
+            if with_stream:
+                total = total + (stream * d_stream.to(kind)).sum()
+            results.append(torch.autograd.grad(total, [x for x in leaves if x is not None]))
+        for found, expected in zip(*results, strict=True):
+            # One channel's norm is its sign: its gradient is what rounding leaves of 0.
+            scale = expected.abs().max().clamp(min=1e-30 if width > 1 else 1e3) if expected.numel() else 1.0
+            assert not expected.numel() or ((found.double() - expected).abs() / scale).max().item() < tolerance
+
+
+def formula(
+    residual: Tensor, branch: Tensor | None, weight: Tensor, alpha: float, beta: float, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Returns stream and normed in torch."""
+    stream = residual if branch is None else alpha * residual + beta * branch
+    return stream, stream / (stream.square().mean(-1, keepdim=True) + eps).sqrt() * weight
+
+
+@pytest.mark.gpu
+def test_on_the_gpu_gradients_are_the_same_bits_each_time() -> None:
+    residual, branch, weight = (x.cuda().requires_grad_() for x in draw(5000, 576, torch.bfloat16))
+    found = [
+        torch.autograd.grad(
+            add_norm(residual, branch, weight, alpha=ALPHA, beta=BETA, eps=EPS).normed.sum(), (residual, weight)
+        )
+        for _ in range(2)
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -10,9 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fulmen.kernels.attention import packed_attention
+from fulmen.kernels.invariant import is_batch_invariant
 from fulmen.kernels.linear import join, joined, linear
-from fulmen.kernels.paged import invariant_attention, paged_attention, rope_write, write_pages
+from fulmen.kernels.paged import invariant_attention, paged_attention, rope_write, step_attention, write_pages
+from fulmen.kernels.projection import is_supported, project_rotate
 from fulmen.kernels.rotary import apply_rope
+from fulmen.model.cache import Cache
 from fulmen.model.config import ModelConfig
 from fulmen.model.layout import Layout
 from fulmen.model.mixers.lightning import xavier_
@@ -72,6 +75,8 @@ class SoftmaxMixer(nn.Module):
 
     def mix(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "T C"]:
         """Returns the heads' outputs side by side, before the output projection."""
+        if layout.is_fresh and not layout.is_invariant and self._is_fused(x):
+            return self._attend_fused(x, layout).flatten(-2)
         heads = (-1, self.config.head_dim)
         q, k, v = (part.unflatten(-1, heads) for part in self._project(x, layout))
         attend = self._attend if layout.cache is None else self._continue
@@ -88,26 +93,52 @@ class SoftmaxMixer(nn.Module):
             return tuple(projection(x) for projection in projections)
         return linear(x, whole).split([projection.out_features for projection in projections], dim=-1)
 
+    def _is_fused(self, x: Tensor) -> bool:
+        """Returns whether projection and rotation are one step: nothing comes between them."""
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        is_plain = not self.config.qk_norm and self.config.attention_bias == "none" and not is_batch_invariant()
+        return is_plain and is_supported(x, *(projection.weight for projection in projections))
+
+    def _attend_fused(self, x: Tensor, layout: Layout) -> Float[Tensor, "T H V"]:
+        """Returns attention inside the documents, which the cache, if there is one, then holds."""
+        of_q, of_k, of_v = self.q_proj, self.k_proj, self.v_proj
+        q, k, v = project_rotate(
+            x, of_q.weight, of_k.weight, of_v.weight, layout.positions_T, self.inverse_frequencies,
+            whole=joined(of_q, of_k, of_v), head_width=self.config.head_dim, amplitude=self.amplitude,
+        )  # fmt: skip
+        if layout.cache is not None:
+            write_pages(k, v, *self._pages(layout.cache), self._cells(layout))
+        return packed_attention(q, k, v, layout.cu_seqlens, borders=layout.borders)
+
+    def _pages(self, cache: Cache) -> tuple[Tensor, Tensor]:
+        return cache.pool.keys_W_P_J_C_D[self.cache_index], cache.pool.values_W_P_J_C_V[self.cache_index]
+
+    def _cells(self, layout: Layout) -> Tensor:
+        assert layout.cells_T is not None, "a layout with a cache has cells"
+        return layout.cells_T
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Float[Tensor, "T H V"]:
         """Returns attention inside the documents."""
         q, k = self._rotate(q, layout), self._rotate(k, layout)
         if layout.is_invariant:
             return invariant_attention(q, k, v, layout.cu_seqlens, longest=layout.longest)
-        return packed_attention(q, k, v, layout.cu_seqlens)
+        return packed_attention(q, k, v, layout.cu_seqlens, borders=layout.borders)
 
     def _continue(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Float[Tensor, "T H V"]:
         """Returns attention over what the rows have seen and the new tokens, which the cache then holds."""
         cache = layout.cache
         assert cache is not None, "there is a cache"
-        assert layout.cells_T is not None, "a layout with a cache has cells"
-        pages = cache.pool.keys_W_P_J_C_D[self.cache_index], cache.pool.values_W_P_J_C_V[self.cache_index]
+        pages, cells_T = self._pages(cache), self._cells(layout)
         if layout.is_fresh and not layout.is_invariant:
             q, k = self._rotate(q, layout), self._rotate(k, layout)
-            write_pages(k, v, *pages, layout.cells_T)
-            return packed_attention(q, k, v, layout.cu_seqlens)
-        q = rope_write(
-            q, k, v, layout.positions_T, layout.cells_T, self.inverse_frequencies, *pages, amplitude=self.amplitude
-        )
+            write_pages(k, v, *pages, cells_T)
+            return packed_attention(q, k, v, layout.cu_seqlens, borders=layout.borders)
+        if layout.is_step and not layout.is_invariant:
+            return step_attention(
+                q, k, v, layout.positions_T, cells_T, self.inverse_frequencies, *pages, cache.table_R_X,
+                amplitude=self.amplitude, longest=layout.longest,
+            )  # fmt: skip
+        q = rope_write(q, k, v, layout.positions_T, cells_T, self.inverse_frequencies, *pages, amplitude=self.amplitude)
         return paged_attention(
             q, *pages, cache.table_R_X, cache.lengths_R, None if layout.is_step else layout.cu_seqlens,
             longest=layout.longest, is_invariant=layout.is_invariant,
