@@ -38,6 +38,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction, driver
 
 from fulmen.kernels import (
+    attention_triton,
     experts_decode_triton,
     invariant_triton,
     linear_triton,
@@ -46,7 +47,9 @@ from fulmen.kernels import (
     paged_triton,
     ragged_triton,
     residual_triton,
+    rotary_triton,
     sample_triton,
+    step_triton,
     swiglu_triton,
 )
 from fulmen.kernels.lightning import step_tiles, tiles
@@ -139,6 +142,7 @@ def shipped_kernels() -> set[str]:
     modules = (
         tiles,
         step_tiles,
+        attention_triton,
         experts_decode_triton,
         invariant_triton,
         linear_triton,
@@ -147,8 +151,10 @@ def shipped_kernels() -> set[str]:
         paged_triton,
         ragged_triton,
         residual_triton,
+        rotary_triton,
         sample_triton,
         slots_triton,
+        step_triton,
         swiglu_triton,
     )
     values = [value for module in modules for name, value in vars(module).items() if name.endswith("_kernel")]
@@ -302,6 +308,38 @@ def build_others(recorder: Recorder) -> None:
         ragged_triton.gather_sum(x, ids, 2)
 
 
+def build_training(recorder: Recorder) -> None:
+    """Compiles what a training step of a dense model runs: attention of short documents, rotation, residuals."""
+    num_tokens = 2048
+    positions = torch.zeros(num_tokens, dtype=torch.int64)
+    cu_seqlens, tiles_X_2 = torch.arange(0, 2049, 256, dtype=torch.int32), torch.zeros(32, 2, dtype=torch.int32)
+    with recorder.compile_launches():
+        for heads, kv_heads, width in ((9, 3, 64), (16, 4, 128), (8, 8, 80)):
+            recorder.case = f"H{heads} J{kv_heads} D{width}"
+            q, k, v = (
+                torch.empty(num_tokens, n, width, dtype=BF16).requires_grad_() for n in (heads, kv_heads, kv_heads)
+            )
+            o = attention_triton.short_attention(q, k, v, cu_seqlens, tiles_X_2, scale=1.0)
+            o.backward(o.detach())
+            frequencies = torch.ones(width // 2)
+            product = torch.empty(num_tokens, (heads + 2 * kv_heads) * width, dtype=BF16)
+            rotary_triton.rotate_(
+                product, positions, frequencies, num_heads=heads + kv_heads, width=width, amplitude=1.0
+            )
+            rotary_triton.join_gradients(q.detach(), k.detach(), v.detach(), positions, frequencies, amplitude=1.0)
+            if width in (64, 128):
+                pages = [torch.empty(8, kv_heads, 64, width, dtype=BF16) for _ in range(2)]
+                step_triton.step_attention_triton(
+                    q.detach(), k.detach(), v.detach(), positions, frequencies, *pages,
+                    torch.ones(num_tokens, 4, dtype=torch.int32), scale=1.0, amplitude=1.0,
+                )  # fmt: skip
+        for model_width in (576, 2048, 8192):
+            x, weight = torch.empty(num_tokens, model_width, dtype=BF16), torch.empty(model_width, dtype=BF16)
+            for alpha in (1.0, 2.0):
+                recorder.case = f"W{model_width}, alpha {alpha}"
+                residual_triton.add_norm_backward(x, weight, x, x, alpha=alpha, beta=1.0, eps=1e-5, has_branch=True)
+
+
 def build_invariant(recorder: Recorder) -> None:
     """Compiles the products whose rows do not depend on each other, at each blocking."""
     width, num_experts, ends = 4096, 32, torch.zeros(32, dtype=torch.int32)
@@ -386,6 +424,7 @@ def build_all() -> list[Row]:
     jobs += [
         *((build_steps, (width,)) for width in sorted({width for _, width in TABLE})),
         (build_others, ()),
+        (build_training, ()),
         (build_invariant, ()),
         (build_decoding, ()),
         (build_slots, ()),

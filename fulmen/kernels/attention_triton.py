@@ -21,7 +21,6 @@ TILE = 64
 """Rows of a tile, of queries and of keys."""
 WIDTH_MAX = 128
 """Widest head: two tiles of it and their sums have to fit into registers."""
-NUM_WARPS = 4
 NUM_STAGES = 2
 
 
@@ -147,6 +146,14 @@ def key_gradient_kernel(
     store_rows(p_dv + (start * J + i_j) * D, b_dv, o_k, length, J * D, D, BD)
 
 
+def _constants(num_heads: int, num_kv_heads: int, width: int) -> dict[str, int]:
+    padded = max(triton.next_power_of_2(width), 16)
+    return {
+        "H": num_heads, "J": num_kv_heads, "D": width, "BD": padded, "TILE": TILE,
+        "num_warps": 4 if padded <= 64 else 8, "num_stages": NUM_STAGES,
+    }  # fmt: skip
+
+
 def _dense_heads(x: Tensor) -> Tensor:
     """Returns x, or a copy of it unless the heads of a row lie side by side."""
     return x if x.stride(2) == 1 and x.stride(1) == x.shape[2] else x.contiguous()
@@ -164,8 +171,7 @@ class _ShortAttention(torch.autograd.Function):
         lse = torch.empty(num_heads, num_tokens, dtype=torch.float32, device=q.device)
         forward_kernel[(len(tiles) * num_heads,)](
             q, k, v, o, lse, cu_seqlens, tiles, scale * LOG2E, num_tokens, q.stride(0), k.stride(0), v.stride(0),
-            H=num_heads, J=num_kv_heads, D=width, BD=max(triton.next_power_of_2(width), 16), TILE=TILE,
-            num_warps=NUM_WARPS, num_stages=NUM_STAGES,
+            **_constants(num_heads, num_kv_heads, width),
         )  # fmt: skip
         ctx.save_for_backward(q, k, v, o, lse, cu_seqlens, tiles)
         ctx.scale = scale
@@ -181,10 +187,7 @@ class _ShortAttention(torch.autograd.Function):
         dq = torch.empty_like(o)
         dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (k, v))
         strides = (q.stride(0), k.stride(0), v.stride(0), do.stride(0))
-        constants = {
-            "H": num_heads, "J": num_kv_heads, "D": width, "BD": max(triton.next_power_of_2(width), 16), "TILE": TILE,
-            "num_warps": NUM_WARPS, "num_stages": NUM_STAGES,
-        }  # fmt: skip
+        constants = _constants(num_heads, num_kv_heads, width)
         query_gradient_kernel[(len(tiles) * num_heads,)](
             q, k, v, o, do, lse, delta, dq, cu_seqlens, tiles, ctx.scale, ctx.scale * LOG2E, num_tokens, *strides,
             **constants,

@@ -14,8 +14,12 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-BLOCK_TOKENS = 4
 NUM_WARPS = 4
+
+
+def block_tokens(pairs: int) -> int:
+    """Returns the tokens of a program; fewer where padding makes a head's tile larger than it is."""
+    return 4 if pairs == triton.next_power_of_2(pairs) else 2
 
 
 @triton.jit
@@ -114,10 +118,10 @@ def rotate_(
     amplitude: float,
 ) -> None:
     """Rotates the first `num_heads` heads of each row, each `width` channels, in place."""
-    num_tokens, channels = x.shape
-    rotate_kernel[(triton.cdiv(num_tokens, BLOCK_TOKENS),)](
+    (num_tokens, channels), block = x.shape, block_tokens(len(inverse_frequencies))
+    rotate_kernel[(triton.cdiv(num_tokens, block),)](
         x, positions_T, inverse_frequencies, num_tokens, amplitude,
-        C=channels, N=num_heads, D=width, R2=len(inverse_frequencies), BT=BLOCK_TOKENS, num_warps=NUM_WARPS,
+        C=channels, N=num_heads, D=width, R2=len(inverse_frequencies), BT=block, num_warps=NUM_WARPS,
     )  # fmt: skip
 
 
@@ -134,9 +138,10 @@ def join_gradients(
     (num_tokens, num_heads, width), num_kv_heads = dq.shape, dk.shape[1]
     dq, dk, dv = (x if x.stride(2) == 1 and x.stride(1) == width else x.contiguous() for x in (dq, dk, dv))
     y = torch.empty(num_tokens, (num_heads + 2 * num_kv_heads) * width, dtype=dq.dtype, device=dq.device)
-    join_gradients_kernel[(triton.cdiv(num_tokens, BLOCK_TOKENS),)](
+    block = block_tokens(len(inverse_frequencies))
+    join_gradients_kernel[(triton.cdiv(num_tokens, block),)](
         dq, dk, dv, positions_T, inverse_frequencies, y, num_tokens, dq.stride(0), dk.stride(0), dv.stride(0),
-        amplitude, H=num_heads, J=num_kv_heads, D=width, R2=len(inverse_frequencies), BT=BLOCK_TOKENS,
+        amplitude, H=num_heads, J=num_kv_heads, D=width, R2=len(inverse_frequencies), BT=block,
         num_warps=NUM_WARPS,
     )  # fmt: skip
     return y

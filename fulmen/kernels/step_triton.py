@@ -19,7 +19,7 @@ from fulmen.kernels.launch import run
 
 ROWS = tl.constexpr(16)
 """Rows of a tile of queries, the fewest that tensor cores take."""
-NUM_WARPS, NUM_STAGES = 1, 2
+NUM_STAGES = 2
 
 
 @triton.jit
@@ -114,7 +114,7 @@ def step_attention_triton(
     output = torch.empty(rows, num_heads, width, dtype=q.dtype, device=q.device)
     if rows:
         run(
-            step_kernel, rows * num_kv_heads, NUM_WARPS, NUM_STAGES,
+            step_kernel, rows * num_kv_heads, 1 if width <= 64 else 2, NUM_STAGES,
             (
                 q, k, v, positions_R, inverse_frequencies, table_R_X, keys, values, output,
                 scale / math.log(2), amplitude, table_R_X.stride(0),
