@@ -21,7 +21,7 @@ from fulmen.recipes.rl_display import Display
 from fulmen.recipes.rl_input import check_input
 from fulmen.recipes.rl_records import RlFolder, look_at_heldout, rollout_records, write_pictures
 from fulmen.recipes.rl_settings import RlSettings
-from fulmen.recipes.writers import WriterName, open_writers
+from fulmen.recipes.writers import WriterName, open_writers, require_writers
 from fulmen.rl import Learner, LengthPenalty
 from fulmen.rl.curriculum import Curriculum, sources_of
 from fulmen.rl.loop import Loop
@@ -153,6 +153,7 @@ def main(args: Args, console: Console) -> None:
     """Runs the recipe; bad input is refused before a weight is read or a file written."""
     set_threads(args.threads)
     device, dtype = place(args.device, args.precision)
+    require_writers(args.writers)
     curriculum, tokenizer = check_input(args.init, args.tasks, args, calibration=args.calibration, seed=args.seed)
     with Run.open(args.run, recipe="rl", args=record(args), seed=args.seed) as run, run.interruptible():
         open_writers(run, args.writers)
