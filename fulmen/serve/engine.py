@@ -247,9 +247,8 @@ class Engine:
         """
         self._collect()
         counts = [] if self._runner is None else self._runner.slots.counts_S_F.tolist()
-        found: dict[int, Completion | Partial] = {
-            tracker.sequence.request_id: tracker.completion for tracker in self._news if tracker.completion is not None
-        }
+        ended = {t.sequence.request_id: t.completion for t in self._news if t.completion is not None}
+        found: dict[int, Completion | Partial] = {**ended}
         found |= {key: to_partial(tracker, counts, dtype=self._dtype) for key, tracker in self._trackers.items()}
         for known in (self._trackers, self._news, self._deadlines, self._maskers):
             known.clear()

@@ -233,16 +233,6 @@ class Tracker:
         return routes if len(routes) == length else routes[:length].copy()
 
 
-def decode_ended(trackers: list[Tracker], tokenizer: Tokenizer) -> None:
-    """Finds the messages of requests whose last token has been read, all at once; texts that are watched are known."""
-    ended = [t for t in trackers if not t.is_watched and not t.sequence.is_finished]
-    for tracker in ended:
-        tracker.settle()
-    tokens = [tracker.sequence.token_ids[tracker.sequence.num_prompt :] for tracker in ended]
-    for tracker, message in zip(ended, decode_completions(tokenizer, tokens), strict=True):
-        tracker.message = message
-
-
 @dataclass(frozen=True, kw_only=True)
 class Launched:
     """A pass whose results are not read yet."""
@@ -262,3 +252,13 @@ def read_routes(routes: np.ndarray, pieces: Sequence[tuple[Piece, list[Tracker]]
         start += piece.end - piece.start
         for follower in followers:
             follower.routes, follower.num_routes = list(leader.routes), leader.num_routes
+
+
+def decode_ended(trackers: list[Tracker], tokenizer: Tokenizer) -> None:
+    """Finds the messages of requests whose last token has been read, all at once; texts that are watched are known."""
+    ended = [t for t in trackers if not t.is_watched and not t.sequence.is_finished]
+    for tracker in ended:
+        tracker.settle()
+    tokens = [tracker.sequence.token_ids[tracker.sequence.num_prompt :] for tracker in ended]
+    for tracker, message in zip(ended, decode_completions(tokenizer, tokens), strict=True):
+        tracker.message = message
