@@ -7,6 +7,7 @@ The order of a step is `fulmen/rl/loop.py`; here is what surrounds it. Engine an
 """
 
 import dataclasses
+import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def train_rl(
     critic = Critic(model, settings.value_settings) if settings.loss.advantage_kind == "value" else None
     engine = Engine(model, tokenizer, num_slots=settings.num_slots, max_length=settings.max_length)
 
+    @functools.cache  # the trainer's graphs are those of one loss object
     def learner_at(stage: Stage) -> Learner:
         loss = settings.loss
         if settings.stage_weight_max:

@@ -52,12 +52,12 @@ def test_every_command_runs_as_it_stands(tmp_path: Path, project_root: Path) -> 
             assert done.returncode == 0, f"{content}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
             said.append(done.stdout)
     every = "\n".join(said)
-    for expected in ("no faults", "verdict      1.0", "held out: sums", "done: runs/sums/checkpoints/rl-000040"):
+    for expected in ("no faults", "verdict      1.0", "held out: sorted", "done: runs/sorted/checkpoints/rl-000040"):
         assert expected in every
     assert '"verdict": "advance"' in every
     assert (work / "rl.png").stat().st_size > 5000
     assert (work / "exported" / "config.json").exists()
-    lines = [json.loads(line) for line in (work / "runs" / "sums" / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (work / "runs" / "sorted" / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) == 40
     assert undocumented(lines[-1], text) == set()
 
