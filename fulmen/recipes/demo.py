@@ -14,8 +14,10 @@ from fulmen.evals.report import summary_table, write_report
 from fulmen.evals.run import EvalSettings
 from fulmen.model.config import preset
 from fulmen.recipes.common import TASK_NAMES, evaluate_stage, fresh_model, make_mixture, set_threads
-from fulmen.recipes.rl import RlSettings, train_rl
+from fulmen.recipes.rl import train_rl
+from fulmen.recipes.rl_settings import WEIGHT_MAX, RlSettings
 from fulmen.recipes.sft import SftSettings, train_sft
+from fulmen.rl import LossSettings
 from fulmen.run import Run
 from fulmen.serve import Engine
 from fulmen.types import RolloutGroup, Sampling
@@ -45,7 +47,7 @@ class Args:
     """Optimizer steps per generation batch."""
     lr: float = RlSettings.lr
     """Learning rate of RL."""
-    weight_max: float = RlSettings.weight_max
+    weight_max: float = WEIGHT_MAX
     """CISPO's absolute cap on the importance weight."""
     window: int = RlSettings.window
     """Longest completion, in tokens."""
@@ -61,7 +63,7 @@ def main(args: Args, console: Console) -> None:
     sft = SftSettings(num_steps=args.sft_steps)
     rl = RlSettings(
         num_steps=args.rl_steps, num_groups=args.num_groups, num_updates=args.num_updates, lr=args.lr,
-        weight_max=args.weight_max, window=args.window,
+        loss=LossSettings(weight_max=args.weight_max), window=args.window,
     )  # fmt: skip
     evals = EvalSettings(num_tasks=args.eval_tasks, num_samples=args.eval_samples)
     config = preset(args.preset)

@@ -1,5 +1,6 @@
 """What a run of RL shows: bars with the time left on a terminal, and one plain line per step."""
 
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -55,9 +56,16 @@ class Display:
         )
         if step.update is None:
             self.say("  no update: every group was all right or all wrong; easier or harder tasks would teach more")
+        if step.decision is not None and step.decision.verdict == "advance":
+            self.say(f"  window {step.decision.window} -> {step.decision.next_window}: {step.decision.reason}")
         if metrics.get("is_cap_inert") and not self._has_warned:
             self._has_warned = True
             self.say(INERT)
+
+    def heldout(self, rates: Mapping[str, float]) -> None:
+        """Shows pass rates on held-out tasks."""
+        if self._has_lines and rates:
+            self.say("  held out: " + ", ".join(f"{name} {rate:.3f}" for name, rate in rates.items()))
 
     def say(self, text: str) -> None:
         """Prints a line above the bars."""

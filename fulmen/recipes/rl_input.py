@@ -4,11 +4,12 @@ import math
 import traceback
 from pathlib import Path
 
-from fulmen.envs import Env, Mixture, SingleTurnEnv
+from fulmen.envs import Env, SingleTurnEnv
 from fulmen.errors import CheckpointError, ConfigError, DataError, FulmenError
 from fulmen.evals.run import EvalSettings, heldout_tasks
 from fulmen.model.checkpoint import load_model
-from fulmen.recipes.common import make_mixture
+from fulmen.recipes.rl_settings import RlSettings
+from fulmen.rl.curriculum import Curriculum, load_sources
 from fulmen.serve.checks import check_prompt
 from fulmen.text import Tokenizer
 from fulmen.types import Request, Sampling, Score, Task
@@ -18,20 +19,24 @@ SAMPLE_TASKS = 8
 
 
 def check_input(
-    init: Path, tasks: tuple[str, ...], *, sampling: Sampling, max_length: int, num_heldout: int, seed: int
-) -> tuple[Mixture, Tokenizer]:
-    """Returns environments and tokenizer, once a run on them can begin.
+    init: Path, tasks: tuple[str, ...], settings: RlSettings, *, calibration: Path | None, seed: int
+) -> tuple[Curriculum, Tokenizer]:
+    """Returns curriculum and tokenizer, once a run on them can begin.
 
     Raises: ConfigError, CheckpointError or DataError for a model that is none, an environment that is none, has too
     few tasks, breaks on an empty reply, or has prompts that do not fit.
     """
-    mixture = make_mixture(tasks)
+    if not tasks:
+        raise ConfigError("tasks=[]; allowed: one or more environments (`fulmen envs` lists them)")
+    curriculum = Curriculum(
+        load_sources(tasks, calibration=calibration), settings=settings.curriculum, pass_rates=settings.pass_rates
+    )
     tokenizer = check_model(init)
-    for env, weight in zip(mixture.envs, mixture.weights, strict=True):
-        if weight:
-            _check_env(env, tokenizer, sampling=sampling, max_length=max_length, seed=seed)
-    heldout_tasks(mixture, num_tasks=num_heldout, seed=EvalSettings.seed)
-    return mixture, tokenizer
+    longest = Sampling(max_tokens=max(settings.window_settings.windows))
+    for env in (env for source in curriculum.sources for env in source.envs):
+        _check_env(env, tokenizer, sampling=longest, max_length=settings.max_length, seed=seed)
+    heldout_tasks(curriculum.heldout, num_tasks=settings.heldout_tasks, seed=EvalSettings.seed)
+    return curriculum, tokenizer
 
 
 def check_model(folder: Path) -> Tokenizer:

@@ -3,24 +3,23 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from fulmen.errors import ConfigError, DataError
-from fulmen.rl.advantages import LengthPenalty, group_advantages
+from fulmen.rl.advantages import Advantage, LengthPenalty, batch_advantages
+from fulmen.rl.anchor import Anchor, anchored, check_anchor, inert_cap
 from fulmen.rl.batch import Aggregation, rl_batch
 from fulmen.rl.filters import Truncated, trained_reward
 from fulmen.rl.monitors.mismatch import mismatch
 from fulmen.rl.monitors.ratios import ratio_metrics
-from fulmen.train import Loss, Trainer
-from fulmen.types import Batch, Rollout, RolloutGroup
+from fulmen.rl.monitors.table import token_table
+from fulmen.rl.value import Critic, Estimate
+from fulmen.train import Loss, StepResult, Trainer
+from fulmen.types import Batch, Completion, Rollout, RolloutGroup
 
-Anchor = Literal["rollout", "recomputed"]
-"""Whose log-probabilities are pi_old: those that the engine captured while sampling, or the learner's own, computed
-once more before the first update."""
-INERT_LOG_RATIO = 1e-4
-"""No cap or clip acts on ratios that stay within this of 1."""
+Member = tuple[RolloutGroup, list[float | None]]
+"""A group and the advantages of its rollouts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +29,9 @@ class Update:
     num_updates: int
     metrics: dict[str, object]
     tokens: dict[str, np.ndarray]
-    """Per-token quantities of all updates, in training order."""
+    """Per-token quantities of all updates, in training order (`monitors.token_table`)."""
     sampler_logprobs: np.ndarray
-    """Of the first mini-batch, whose weights are still those that sampled."""
+    """Of the first mini-batch, whose weights are still those that sampled; nan where older ones did."""
     learner_logprobs: np.ndarray
 
 
@@ -45,11 +44,20 @@ class Learner:
     num_updates: int = 16
     """Mini-batches (optimizer steps) per generation batch; the first is on-policy. Fewer groups give fewer."""
     aggregation: Aggregation = "prompt_token"
+    window: int | None = None
+    """Longest completion, which the aggregation `constant` divides by."""
+    combined_share: float = 0.5
+    """Of the sequence mean in the aggregation `combined`."""
+    advantage: Advantage = "group_std"
     length_penalty: LengthPenalty | None = None
     truncated: Truncated = "penalise"
     anchor: Anchor = "rollout"
     mismatch_max: float | None = None
-    """With the recomputed anchor, tokens also weigh min(pi_recomputed / pi_rollout, this); None does not correct."""
+    """Cap on pi_recomputed / pi_rollout, with the recomputed anchor."""
+    reference: Trainer | None = None
+    """Of the reference policy, for a loss with a KL term; no step is taken on it."""
+    critic: Critic | None = None
+    """The value model, for advantages by value."""
     clip_min: float = 0.8
     """Bounds of the PPO clip that metrics compare with."""
     clip_max: float = 1.2
@@ -57,68 +65,68 @@ class Learner:
     def __post_init__(self) -> None:
         if self.num_updates < 1:
             raise ConfigError(f"num_updates={self.num_updates}; allowed: at least 1")
-        if self.mismatch_max is not None and (self.anchor == "rollout" or not self.mismatch_max > 0):
-            raise ConfigError(
-                f"mismatch_max={self.mismatch_max} with anchor={self.anchor!r}; allowed: above 0, and with the "
-                "recomputed anchor alone (the rollout anchor holds the mismatch already: it would count twice)"
-            )
+        check_anchor(self.anchor, self.mismatch_max)
+        if (self.critic is None) == (self.advantage == "value"):
+            raise ConfigError(f"advantage={self.advantage!r}; allowed: 'value' with a critic, the others without one")
         if not 0 <= self.clip_min <= 1 <= self.clip_max:
             raise ConfigError(
                 f"clip_min={self.clip_min}, clip_max={self.clip_max}; allowed: 0 <= clip_min <= 1 <= clip_max"
             )
 
     def update(
-        self, groups: Sequence[RolloutGroup], *, lr: float, on_update: Callable[[int, int], None] | None = None
+        self,
+        groups: Sequence[RolloutGroup],
+        *,
+        lr: float,
+        policy_version: int | None = None,
+        on_update: Callable[[int, int], None] | None = None,
     ) -> Update:
         """Returns metrics of the updates. Advantages are those of the generation batch, taken before the split.
 
-        `on_update` hears how many of how many are done. `is_cap_inert` says that r = 1 on every token of the step.
+        `policy_version` is that of the weights as they are: tokens of older ones say nothing of the agreement of
+        sampler and learner. `on_update` hears how many of how many updates are done. `is_cap_inert` says that r = 1 on
+        every token of the step.
+
         Raises: DataError when no group has a rollout with a reward; no step is taken then.
         """
-        batches = self._batches(groups)
-        sampled = batches[0]
+        parts = self._parts(groups)
+        known = [(known_logprobs(group, policy_version), own) for group, own in parts[0]]
+        sampled = self._batch(known)
         assert sampled.old_logprobs_T is not None, "rollouts carry their log-probabilities"
-        if self.anchor == "recomputed":
-            batches = [self._recompute(batch) for batch in batches]
-        steps = []
-        for batch in batches:
+        batches, estimates = self._before_updates([self._batch(part) for part in parts])
+        steps: list[StepResult] = []
+        values: list[dict[str, float]] = []
+        for index, batch in enumerate(batches):
             steps.append(self.trainer.step(batch, self.loss, lr=lr))
+            if self.critic is not None:
+                values.append(self.critic.step(estimates[index]))
             if on_update is not None:
                 on_update(len(steps), len(batches))
-        sampler_logprobs, learner_logprobs = sampled.old_logprobs_T[sampled.mask_T], steps[0].tokens["logprobs"]
-        tokens = {name: np.concatenate([step.tokens[name] for step in steps]) for name in steps[0].tokens}
-        agreement = mismatch(sampler_logprobs, learner_logprobs)
-        metrics: dict[str, object] = {
-            name: float(np.mean([step.metrics[name] for step in steps])) for name in steps[0].metrics
-        }
-        metrics |= ratio_metrics(tokens, clip_min=self.clip_min, clip_max=self.clip_max)
-        metrics |= {
-            "num_tokens": sum(step.metrics["num_tokens"] for step in steps),
-            "num_updates": len(steps),
-            "entropy": float(tokens["entropy"].mean()),
-            "is_cap_inert": bool(np.abs(tokens["log_ratio"]).max() < INERT_LOG_RATIO),
+        # What a skipped step says of its tokens may not be finite, and trained nothing.
+        taken = [i for i, step in enumerate(steps) if not step.is_skipped] or list(range(len(steps)))
+        tokens = token_table([batches[i] for i in taken], [steps[i] for i in taken])
+        first = slice(None) if taken[0] == 0 else slice(0)
+        sampler, learner = sampled.old_logprobs_T[sampled.mask_T][first], steps[0].tokens["logprobs"][first]
+        agreement = mismatch(sampler, learner)
+        metrics = self._metrics(steps, values, tokens) | {
             "logprob_pearson": agreement.pearson,
             "logprob_abs_diff_max": agreement.abs_diff_max,
             "logprob_abs_diff_mean": agreement.abs_diff_mean,
         }
         return Update(
-            num_updates=len(steps),
-            metrics=metrics,
-            tokens=tokens,
-            sampler_logprobs=sampler_logprobs,
-            learner_logprobs=learner_logprobs,
+            num_updates=len(steps), metrics=metrics, tokens=tokens, sampler_logprobs=sampler, learner_logprobs=learner
         )
 
-    def _batches(self, groups: Sequence[RolloutGroup]) -> list[Batch]:
-        """Returns one batch per mini-batch, each of whole groups; fewer than `num_updates` when groups are fewer."""
-        advantages = [group_advantages([self._reward(r) for r in group.rollouts]) for group in groups]
+    def _parts(self, groups: Sequence[RolloutGroup]) -> list[list[Member]]:
+        """Returns one list per mini-batch, of whole groups with their advantages; fewer lists when groups are fewer."""
+        rewards = [[self._reward(rollout) for rollout in group.rollouts] for group in groups]
+        advantages = batch_advantages(rewards, advantage=self.advantage)
+        members = list(zip(groups, advantages, strict=True))
         scored = [i for i, own in enumerate(advantages) if any(advantage is not None for advantage in own)]
         if not scored:
             raise DataError(f"Learner.update: {len(groups)} groups, none with a reward; allowed: at least one")
-        return [
-            rl_batch([groups[i] for i in part], [advantages[i] for i in part], aggregation=self.aggregation)
-            for part in np.array_split(scored, min(self.num_updates, len(scored)))
-        ]
+        split = np.array_split(scored, min(self.num_updates, len(scored)))
+        return [[members[i] for i in part] for part in split]
 
     def _reward(self, rollout: Rollout) -> float | None:
         reward = trained_reward(rollout, truncated=self.truncated)
@@ -126,15 +134,65 @@ class Learner:
             return reward
         return reward + self.length_penalty(rollout.num_tokens)
 
-    def _recompute(self, batch: Batch) -> Batch:
-        """Returns the batch with the learner's own log-probabilities as pi_old, the sampler's mismatch in its weights.
+    def _batch(self, part: Sequence[Member]) -> Batch:
+        return rl_batch(
+            [group for group, _ in part], [own for _, own in part], aggregation=self.aggregation, window=self.window,
+            combined_share=self.combined_share,
+        )  # fmt: skip
 
-        Source: truncated importance sampling, as verl and SkyRL correct a foreign engine; docs/design.md.
-        """
-        assert batch.old_logprobs_T is not None, "rollouts carry their log-probabilities"
-        old_logprobs_T = self.trainer.logprobs(batch).astype(np.float32)
-        weights_T = batch.token_weights_T
-        if self.mismatch_max is not None:
-            log_ratio_T = np.minimum(old_logprobs_T - batch.old_logprobs_T, np.log(self.mismatch_max))
-            weights_T = np.where(batch.mask_T, weights_T * np.exp(log_ratio_T), weights_T).astype(np.float32)
-        return dataclasses.replace(batch, old_logprobs_T=old_logprobs_T, token_weights_T=weights_T)
+    def _before_updates(self, batches: list[Batch]) -> tuple[list[Batch], list[Estimate]]:
+        """Returns the batches with what other policies and the value model say of them, and the latter's words."""
+        if self.anchor == "recomputed":
+            batches = [
+                anchored(
+                    batch, anchor=self.anchor, recomputed_logprobs_T=self.trainer.logprobs(batch),
+                    mismatch_max=self.mismatch_max,
+                )
+                for batch in batches
+            ]  # fmt: skip
+        if self.reference is not None:
+            batches = [
+                dataclasses.replace(batch, ref_logprobs_T=self.reference.logprobs(batch).astype(np.float32))
+                for batch in batches
+            ]
+        if self.critic is None:
+            return batches, []
+        estimates = [self.critic.estimate(batch) for batch in batches]
+        return [estimate.batch for estimate in estimates], estimates
+
+    def _metrics(
+        self, steps: Sequence[StepResult], values: Sequence[dict[str, float]], tokens: dict[str, np.ndarray]
+    ) -> dict[str, object]:
+        """Returns means over the updates, and what the ratios of all their tokens were."""
+        metrics: dict[str, object] = {
+            name: float(np.mean([own[name] for own in each]))
+            for each in ([step.metrics for step in steps], values)
+            for name in (each[0] if each else ())
+        }
+        return (
+            metrics
+            | ratio_metrics(tokens, clip_min=self.clip_min, clip_max=self.clip_max)
+            | {
+                "num_tokens": sum(step.metrics["num_tokens"] for step in steps),
+                "num_updates": len(steps),
+                "entropy": float(tokens["entropy"].mean()),
+                "is_cap_inert": bool(inert_cap(tokens["log_ratio"])),
+            }
+        )
+
+
+def known_logprobs(group: RolloutGroup, policy_version: int | None) -> RolloutGroup:
+    """Returns the group with nan as the log-probability of every token that was not drawn by this version."""
+
+    def known(completion: Completion) -> Completion:
+        versions = completion.policy_version if completion.token_versions is None else completion.token_versions
+        is_known = np.broadcast_to(versions == policy_version, completion.logprobs.shape)
+        if policy_version is None or is_known.all():
+            return completion
+        return dataclasses.replace(completion, logprobs=np.where(is_known, completion.logprobs, np.float32("nan")))
+
+    rollouts = tuple(
+        dataclasses.replace(r, completion=known(r.completion), earlier=tuple(map(known, r.earlier)))
+        for r in group.rollouts
+    )
+    return dataclasses.replace(group, rollouts=rollouts)

@@ -1,6 +1,6 @@
-"""The loop of RL, in memory: draw, generate and check, advantages, updates, decide; then the next step.
+"""The loop of RL, in memory: draw, generate and check, advantages, updates, watch, decide; then the next step.
 
-    loop = Loop(engine, env, learner, settings=LoopSettings(num_steps=100), seed=0)
+    loop = Loop(engine, Curriculum(sources_of(mixture)), lambda stage: learner, settings=LoopSettings(), seed=0)
     while not loop.is_done:
         step = loop.step()      # then write step.metrics, save loop.state()
 
@@ -19,12 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from fulmen.envs.base import Env
-from fulmen.errors import ConfigError
-from fulmen.rl.batch import Aggregation
+from fulmen.errors import ConfigError, RunPaused
+from fulmen.rl.curriculum import Curriculum, StepMixture
 from fulmen.rl.filters import Truncated, is_informative
-from fulmen.rl.learner import Anchor, Learner, Update
+from fulmen.rl.learner import Learner, Update
+from fulmen.rl.monitors import Monitors, MonitorSettings
+from fulmen.rl.window import Decision, Stage, WindowSchedule, WindowSettings, evidence_of
 from fulmen.rollout import Collected, CollectSettings, Failure, FailureWatch, collect
+from fulmen.rollout.backlog import Backlog
 from fulmen.serve import Engine
 from fulmen.train.optim import Schedule
 from fulmen.types import RolloutGroup, Sampling
@@ -54,9 +56,9 @@ class LoopSettings:
     final_frac: float = 0.1
     """Last learning rate as a fraction of the peak."""
     clip_norm: float = 1.0
-    """Largest gradient norm."""
+    """Largest gradient norm, in the first window."""
     window: int = 160
-    """Longest completion, in tokens."""
+    """Longest completion, in tokens; the first window, if there are longer ones."""
     soft_zone_frac: float = 0.2
     """Share of the window in which the length penalty grows from 0 to -1 (DAPO, eq. 13); 0 switches it off."""
     truncated: Truncated = "penalise"
@@ -65,12 +67,9 @@ class LoopSettings:
     """Generation halts after so many consecutive tokens above `repetition_p` (the report, section 4.2)."""
     repetition_p: float = 0.99
     """Probability, under the model itself, above which a token counts for the halt."""
-    aggregation: Aggregation = "prompt_token"
-    """Weight of a token: prompt_token is eq. (4) as it stands."""
-    anchor: Anchor = "rollout"
-    """pi_old of the ratios r, eq. (3): captured while sampling, or computed once more by the learner."""
-    mismatch_max: float | None = None
-    """With the recomputed anchor, tokens also weigh min(pi_recomputed / pi_rollout, this); None does not correct."""
+    max_staleness: int = 0
+    """Generation batches that may be trained while a group is sampled: 0 waits for every completion, 1 or more lets
+    long ones go on in the next batches."""
     releases_cache: bool = False
     """Give the engine's keys, values and states back before the updates: less memory, slower on a GPU (its graphs are
     captured anew each step)."""
@@ -79,6 +78,8 @@ class LoopSettings:
         for name in ("num_steps", "num_groups", "num_updates", "max_rounds", "window", "repetition_window"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}; allowed: at least 1")
+        if self.max_staleness < 0:
+            raise ConfigError(f"max_staleness={self.max_staleness}; allowed: at least 0")
         if self.group_size < 2:
             raise ConfigError(f"group_size={self.group_size}; allowed: at least 2 (a group is its own baseline)")
         if self.num_updates > self.num_groups:
@@ -87,24 +88,12 @@ class LoopSettings:
             ("lr", self.lr >= 0, "at least 0"),
             ("warmup_steps", self.warmup_steps >= 0, "at least 0"),
             ("final_frac", self.final_frac >= 0, "at least 0"),
-            ("clip_norm", self.clip_norm > 0, "above 0; inf switches clipping off"),
+            ("clip_norm", 0 < self.clip_norm < math.inf, "above 0, finite"),
             ("soft_zone_frac", 0 <= self.soft_zone_frac <= 1, "0 to 1"),
             ("repetition_p", 0 <= self.repetition_p <= 1, "0 to 1; 1 switches the halt off"),
-            (
-                "mismatch_max",
-                self.mismatch_max is None or (self.anchor == "recomputed" and self.mismatch_max > 0),
-                "above 0, with anchor='recomputed' alone (the rollout anchor holds the mismatch already)",
-            ),
         ):
             if not is_right:
                 raise ConfigError(f"{name}={getattr(self, name)!r}; allowed: {allowed}")
-
-    @property
-    def sampling(self) -> Sampling:
-        """How completions are drawn: from the model's own distribution, which the learner compares with."""
-        return Sampling(
-            max_tokens=self.window, repetition_window=self.repetition_window, repetition_p=self.repetition_p
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +118,10 @@ class Step:
     """Every group, the rejected and the surplus too."""
     update: Update | None = None
     """None where no group was informative."""
+    decision: Decision | None = None
+    """On the window, where an evaluation was due."""
+    paused: RunPaused | None = None
+    """To be raised once the step is written down: a metric has left its bounds."""
 
 
 class Loop:
@@ -137,16 +130,21 @@ class Loop:
     def __init__(
         self,
         engine: Engine,
-        env: Env,
-        learner: Learner,
+        curriculum: Curriculum,
+        learner_at: Callable[[Stage], Learner],
         *,
         settings: LoopSettings,
         seed: int,
+        windows: WindowSchedule | None = None,
+        monitors: Monitors | None = None,
         hooks: Hooks | None = None,
     ) -> None:
-        """Takes the parts; nothing is drawn yet."""
-        self.engine, self.env, self.learner, self.settings = engine, env, learner, settings
-        self._seed, self._hooks = seed, hooks or Hooks()
+        """Takes the parts; nothing is drawn yet. `learner_at` gives the learner of a stage: loss, penalty, window."""
+        self.engine, self.curriculum, self.settings = engine, curriculum, settings
+        only = WindowSettings(windows=(settings.window,), clip_norm=(settings.clip_norm,))
+        self.windows = windows or WindowSchedule(only)
+        self.monitors = monitors or Monitors(MonitorSettings())
+        self.learner_at, self._seed, self._hooks = learner_at, seed, hooks or Hooks()
         self._watch = FailureWatch()
         self._schedule = Schedule(
             peak=settings.lr, num_steps=settings.num_steps, warmup_steps=settings.warmup_steps,
@@ -155,6 +153,8 @@ class Loop:
         self._collect_settings = CollectSettings(
             num_groups=settings.num_groups, group_size=settings.group_size, max_rounds=settings.max_rounds
         )
+        self.backlog = Backlog()
+        """Groups that were begun and not trained yet; with `state()`, and weights and optimizer, all of the loop."""
         self._state: dict[str, Any] = {"step": 0, "tasks": 0, "keep_frac": 1.0, "policy_version": 0}
 
     @property
@@ -173,14 +173,31 @@ class Loop:
         keep_frac = min(max(self._state["keep_frac"], 0.25), 1.0)
         return self.settings.group_size * math.ceil(self.settings.num_groups / keep_frac)
 
-    def state(self) -> dict[str, Any]:
-        """Returns where the loop stands, as JSON values; valid between two steps, and after one that was broken off
-        before its updates."""
-        return dict(self._state)
+    @property
+    def sampling(self) -> Sampling:
+        """How completions are drawn now: from the model's own distribution, which the learner compares with."""
+        stage = self.windows.stage
+        return Sampling(
+            max_tokens=stage.window, repetition_window=stage.repetition_window, repetition_p=self.settings.repetition_p
+        )
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state` returned."""
+    def state(self) -> dict[str, Any]:
+        """Returns where the loop stands beside its backlog, as JSON values.
+
+        A step that was broken off before its updates is not in it.
+        """
+        return {
+            **self._state, "windows": self.windows.state(), "curriculum": self.curriculum.state(),
+            "monitors": self.monitors.state(),
+        }  # fmt: skip
+
+    def load(self, state: Mapping[str, Any], *, backlog: Backlog | None = None) -> None:
+        """Goes on from what `state` returned, and its backlog."""
+        self.backlog = backlog or Backlog()
         self._state = {name: state[name] for name in self._state}
+        self.windows.load(state["windows"])
+        self.curriculum.load(state["curriculum"])
+        self.monitors.load(state["monitors"])
         self.engine.policy_version = self._state["policy_version"]
 
     def step(self) -> Step:
@@ -188,40 +205,61 @@ class Loop:
 
         Raises: RunError when too many attempts stay without a score.
         """
-        index, started = self.num_done, time.monotonic()
-        collected = self._collect()
+        index, stage, started = self.num_done, self.windows.stage, time.monotonic()
+        mixture = self.curriculum.mixture(
+            index, synthetic_scale=stage.synthetic_scale, pass_rate_max=stage.pass_rate_max
+        )
+        collected = self._collect(mixture)
         self._watch.add(collected.sampled)
         sampled_at = time.monotonic()
-        metrics = sampling_metrics(collected, group_size=self.settings.group_size)
-        update = self._update(collected, lr=self._schedule.lr(index)) if collected.groups else None
-        if update is not None:
-            metrics |= update.metrics
-        metrics |= speeds(metrics, rollout_s=sampled_at - started, learn_s=time.monotonic() - sampled_at)
-        decay = KEEP_FRAC_DECAY
+        update = self._update(collected, stage, lr=self._schedule.lr(index)) if collected.groups else None
+        times = {"rollout_s": sampled_at - started, "learn_s": time.monotonic() - sampled_at}
+        metrics, paused = self._watched(index, collected, update)
+        metrics |= sampling_metrics(collected, group_size=self.settings.group_size)
+        metrics |= {} if update is None else update.metrics
+        metrics |= self.windows.metrics() | self.curriculum.metrics(mixture) | speeds(metrics, **times)
+        evidence = evidence_of(collected.sampled)
+        decision = None if evidence is None else self.windows.observe(index, evidence)
+        self.curriculum.observe(collected.sampled)
+        keep_frac = KEEP_FRAC_DECAY * self._state["keep_frac"] + (1 - KEEP_FRAC_DECAY) * metrics["accept_frac"]
+        self.backlog = collected.backlog
         self._state |= {
-            "step": index + 1,
-            "tasks": collected.cursor,
-            "keep_frac": decay * self._state["keep_frac"] + (1 - decay) * metrics["accept_frac"],
+            "step": index + 1, "tasks": collected.cursor, "keep_frac": keep_frac,
             "policy_version": self.engine.policy_version,
-        }
-        return Step(index=index, metrics=metrics, sampled=collected.sampled, update=update)
+        }  # fmt: skip
+        return Step(
+            index=index, metrics=metrics, sampled=collected.sampled, update=update, decision=decision, paused=paused
+        )
 
-    def _collect(self) -> Collected:
+    def _collect(self, mixture: StepMixture) -> Collected:
         """Returns a batch full of informative groups, or what `max_rounds` of sampling gave."""
         return collect(
-            self.engine, self.env, self._collect_settings, sampling=self.settings.sampling, seed=self._seed,
+            self.engine, mixture, self._collect_settings, sampling=self.sampling, seed=self._seed,
             cursor=self._state["tasks"], keep=functools.partial(is_informative, truncated=self.settings.truncated),
             expected_keep_frac=self._state["keep_frac"], on_finish=self._hooks.on_finish,
-            on_failure=self._hooks.on_failure,
+            on_failure=self._hooks.on_failure, backlog=self.backlog, max_staleness=self.settings.max_staleness,
+            policy_version=self.engine.policy_version,
         )  # fmt: skip
 
-    def _update(self, collected: Collected, *, lr: float) -> Update:
+    def _update(self, collected: Collected, stage: Stage, *, lr: float) -> Update:
         """Returns what the updates did; the engine knows of the new weights afterwards."""
         if self.settings.releases_cache:
             self.engine.release()
-        update = self.learner.update(collected.groups, lr=lr, on_update=self._hooks.on_update)
+        learner = self.learner_at(stage)
+        learner.trainer.clip_norm = stage.clip_norm
+        update = learner.update(
+            collected.groups, lr=lr, policy_version=self.engine.policy_version, on_update=self._hooks.on_update
+        )
         self.engine.policy_version += update.num_updates
         return update
+
+    def _watched(
+        self, index: int, collected: Collected, update: Update | None
+    ) -> tuple[dict[str, Any], RunPaused | None]:
+        try:
+            return self.monitors.observe(index, collected.sampled, update), None
+        except RunPaused as paused:
+            return dict(paused.metrics), paused
 
 
 def sampling_metrics(collected: Collected, *, group_size: int) -> dict[str, Any]:
@@ -240,9 +278,9 @@ def sampling_metrics(collected: Collected, *, group_size: int) -> dict[str, Any]
         "length_mean": float(lengths.mean()),
         "length_p99": float(np.quantile(lengths, 0.99)),
         "truncated_frac": reasons.count("length") / max(len(reasons), 1),
-        "repetition_frac": reasons.count("repetition") / max(len(reasons), 1),
         "accept_frac": collected.num_kept / len(collected.sampled),
         "num_groups": len(collected.groups),
+        "staleness_mean": float(np.mean(collected.ages or [0])),
         "invalid_frac": 1 - sum(group.num_valid for group in collected.sampled) / asked,
         "num_sampled_tokens": int(lengths.sum()),
     }

@@ -6,7 +6,7 @@ generator: a resumed phase draws what an undisturbed one would have drawn.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,17 @@ OTHER_BYTES = 1 << 20
 """Room for config, tokenizer and manifest."""
 
 
-def save_training(folder: Path, trainer: Trainer, *, tokenizer: Tokenizer, cursor: dict[str, Any]) -> None:
+def save_training(
+    folder: Path,
+    trainer: Trainer,
+    *,
+    tokenizer: Tokenizer,
+    cursor: dict[str, Any],
+    write_more: Callable[[Path], None] | None = None,
+) -> None:
     """Writes a checkpoint folder atomically; it also loads as a plain model (`fulmen.load_model`).
+
+    `write_more` writes further files into the folder.
 
     Raises: DiskFullError when the disk has too little room, before anything is written where that can be known.
     """
@@ -45,6 +54,8 @@ def save_training(folder: Path, trainer: Trainer, *, tokenizer: Tokenizer, curso
         write_model(trainer.model, path, tokenizer=tokenizer)
         save_file(optimizer, path / OPTIMIZER)
         (path / CURSOR).write_text(text)
+        if write_more is not None:
+            write_more(path)
 
     check_space(folder, num_bytes=num_bytes)
     with guard_space(folder, num_bytes=num_bytes):

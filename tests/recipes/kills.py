@@ -34,7 +34,8 @@ from fulmen.cli import main
 from fulmen.model import Model
 from fulmen.model.checkpoint import native, save_model
 from fulmen.model.config import preset
-from fulmen.recipes import common, rl
+from fulmen.recipes import common, rl_input
+from fulmen.rl.curriculum import sources_of
 from fulmen.serve import Engine
 from fulmen.train import Trainer
 from tests.recipes.toy import even_length_mixture
@@ -65,7 +66,7 @@ def write_init(folder: Path) -> None:
 def start(folder: Path, num_steps: int) -> None:
     """Runs the recipe."""
     torch.set_num_threads(1)
-    with mock.patch.object(rl, "make_mixture", even_length_mixture):
+    with mock.patch.object(rl_input, "load_sources", lambda specs, calibration: sources_of(even_length_mixture())):
         where = ["--init", str(folder.parent / "init"), "--run", str(folder)]
         main(["rl", *where, "--num-steps", str(num_steps), *OPTIONS])
 

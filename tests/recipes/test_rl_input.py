@@ -1,5 +1,6 @@
 """`fulmen rl` refuses what cannot work: exit code 2, one line that names the field, nothing loaded or written."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -102,7 +103,8 @@ def refused(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], mon
     [
         (("--tasks", "futo"), "environment: 'futo' (did you mean futoshiki?); allowed: "),
         (("--tasks", "mini_countdown=x"), "weight 'x'"),
-        (("--tasks", "mini_countdown=0"), "weights: [0.0]; allowed: finite, 0 or more, and not all 0"),
+        (("--tasks", "mini_countdown=0"), "sources: none has weight at step 0"),
+        (("--tasks", "mini_countdown=1..2"), "weight '1..2' of mini_countdown=1..2; allowed: WEIGHT or WEIGHT..WEIGHT"),
         (("--tasks", "sums_elsewhere:Sums"), "no adapter 'sums_elsewhere'; allowed: reasoning_gym,"),
         (("--tasks", "other.py:Sums"), "no file other.py; allowed: FILE.py:NAME"),
         (("--tasks", "mine.py:Sum"), "no 'Sum' in mine.py; allowed: "),
@@ -114,15 +116,24 @@ def refused(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], mon
         (("--tasks", "mine.py:Floats"), "sums.check returns a float; allowed: a Score"),
         (("--tasks", "mine.py:Fewer", "--heldout-tasks", "50"), "num_tasks=50; allowed: at most about "),
         (("--tasks", "mine.py:Wordy", "--max-length", "500", "--window", "100"), "tasks: sums-train-0-0: a prompt of "),
-        (("--tasks", "mine.py:Sums@2"), "level: 2; allowed: none, mine.py:Sums has no levels"),
+        (("--tasks", "mine.py:Sums@2"), "level: 'easy'; allowed: none, mine.py:Sums has no levels"),
         (("--group-size", "1"), "group_size=1; allowed: at least 2"),
         (("--num-updates", "17", "--num-groups", "16"), "num_updates=17; allowed: at most num_groups=16"),
         (("--num-groups", "0"), "num_groups=0; allowed: at least 1"),
         (("--window", "0"), "window=0; allowed: at least 1"),
         (("--lr", "-1"), "lr=-1.0; allowed: at least 0"),
         (("--soft-zone-frac", "1.5"), "soft_zone_frac=1.5; allowed: 0 to 1"),
-        (("--mismatch-max", "2"), "mismatch_max=2.0; allowed: above 0, with anchor='recomputed' alone"),
-        (("--checkpoint-every", "0"), "checkpoint_every=0; allowed: at least 1"),
+        (("--mismatch-max", "2"), "mismatch_max=2.0; allowed: None with anchor='rollout'"),
+        (("--anchor", "recomputed"), "mismatch_max=None; allowed: at least 1 with anchor='recomputed'"),
+        (("--loss", "grpo", "--weight-max", "4"), "weight_max=4.0; allowed: None with the loss grpo"),
+        (("--weight-min", "6"), "weight_min=6.0, weight_max=5.0; allowed: 0 <= weight_min < weight_max"),
+        (("--windows", "200", "100"), "allowed: one or more, at least 1 token, each longer than the one before"),
+        (("--windows", "4096", "--stage-clip-norm", "0.5", "0.2"), "stage_clip_norm=(0.5, 0.2); allowed: none, or 1"),
+        (("--level-up", "0.1"), "level_down=0.15, level_up=0.1; allowed: 0 <= level_down < level_up <= 1"),
+        (("--pearson-min", "2"), "pearson_min=2.0; allowed: None, or from -1 to 1"),
+        (("--max-staleness", "-1"), "max_staleness=-1; allowed: at least 0"),
+        (("--calibration", "mine.py"), "mine.py: JSONDecodeError"),
+        (("--keep-last", "0"), "keep_last=0; allowed: at least 1"),
         (("--threads", "0"), "threads=0; allowed: at least 1"),
         (("--init", "mine.py"), "init: mine.py is a file; allowed: a model's folder (fulmen import mine.py"),
         (("--init", "nowhere"), "nowhere: no such checkpoint folder"),
@@ -152,6 +163,17 @@ def test_a_run_of_other_settings_and_one_of_another_recipe(refused, model: Path,
     config = tmp_path / "run" / "config.json"
     config.write_text(json.dumps({"recipe": "sft", "args": {}}))
     assert "is a run of 'sft'" in refused()
-    args = rl.Args(init=model, tasks=("mine.py:Sums",), heldout_tasks=4, anchor="recomputed")
+    args = rl.Args(init=model, tasks=("mine.py:Sums",), heldout_tasks=4, max_rounds=5)
     config.write_text(json.dumps({"recipe": "rl", "args": rl.record(args)}))
-    assert "was started with anchor='recomputed', not 'rollout'" in refused()
+    assert "was started with max_rounds=5, not 3" in refused()
+
+
+def test_there_are_fewer_than_eighty_settings_and_each_says_what_it_is(model: Path) -> None:
+    flat: dict[str, str] = {}
+    for field in dataclasses.fields(rl.Args):
+        value = getattr(rl.Args(init=model), field.name)
+        inner = dataclasses.fields(value) if dataclasses.is_dataclass(value) else [field]
+        assert not flat.keys() & {each.name for each in inner}
+        flat |= {each.name: "" for each in inner}
+    assert len(flat) < 80
+    assert {"weight_max", "pearson_min", "level_up", "num_rollouts", "windows", "anchor"} <= flat.keys()

@@ -8,7 +8,7 @@ import numpy as np
 
 from fulmen.envs import SingleTurn
 from fulmen.text import Tokenizer
-from fulmen.types import Completion, Message, Rollout, RolloutGroup, Score, Split, StopReason, Task
+from fulmen.types import Completion, Message, Rollout, RolloutGroup, Score, Split, StopReason, Task, content_hash
 
 TOKENIZER = Tokenizer.train(["0 1 2 3"], vocab_size=270)
 
@@ -22,7 +22,8 @@ class Lengths(SingleTurn):
     def task(self, split: Split, *, seed: int, index: int) -> Task:
         """Returns the index as a prompt."""
         prompt = (Message(role="user", content=str(index)),)
-        return Task(task_id=f"{self.name}-{split}-{seed}-{index}", env=self.name, prompt=prompt, gold="")
+        name = f"{self.name}-{split}-{seed}-{index}"
+        return Task(task_id=name, env=self.name, prompt=prompt, gold="", content_hash=content_hash(split, index))
 
     def check(self, task: Task, answer: Message | str, *, stop_reason: StopReason = "stop") -> Score:
         """Returns 1 for an odd length."""

@@ -6,9 +6,10 @@ The defaults themselves are those of the loss functions; here is only which numb
 import functools
 import warnings
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
+import tyro
 
 from fulmen.errors import ConfigError
 from fulmen.rl.advantages import Advantage
@@ -62,7 +63,7 @@ class LossSettings:
     Warns when weight_max < 1.
     """
 
-    name: LossName = "cispo"
+    name: Annotated[LossName, tyro.conf.arg(name="loss")] = "cispo"
     """Which loss: fulmen/rl/losses/, one file each."""
     weight_max: float | None = None
     """Cap on the weight r, 1 + eps_high of eq. (5): cispo and unified 5, reinforce inf."""
