@@ -66,7 +66,7 @@ def write_init(folder: Path) -> None:
 def start(folder: Path, num_steps: int) -> None:
     """Runs the recipe."""
     torch.set_num_threads(1)
-    with mock.patch.object(rl_input, "load_sources", lambda specs, calibration: sources_of(even_length_mixture())):
+    with mock.patch.object(rl_input, "load_sources", return_value=sources_of(even_length_mixture())):
         where = ["--init", str(folder.parent / "init"), "--run", str(folder)]
         main(["rl", *where, "--num-steps", str(num_steps), *OPTIONS])
 
