@@ -7,6 +7,7 @@ The order of a step is `fulmen/rl/loop.py`; here is what surrounds it. Engine an
 """
 
 import dataclasses
+import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from fulmen.recipes.rl_display import Display
 from fulmen.recipes.rl_input import check_input
 from fulmen.recipes.rl_records import RlFolder, look_at_heldout, rollout_records, write_pictures
 from fulmen.recipes.rl_settings import RlSettings
-from fulmen.recipes.writers import WriterName, open_writers
+from fulmen.recipes.writers import WriterName, open_writers, require_writers
 from fulmen.rl import Learner, LengthPenalty
 from fulmen.rl.curriculum import Curriculum, sources_of
 from fulmen.rl.loop import Loop
@@ -47,6 +48,7 @@ def train_rl(
     critic = Critic(model, settings.value_settings) if settings.loss.advantage_kind == "value" else None
     engine = Engine(model, tokenizer, num_slots=settings.num_slots, max_length=settings.max_length)
 
+    @functools.cache  # the trainer's graphs are those of one loss object
     def learner_at(stage: Stage) -> Learner:
         loss = settings.loss
         if settings.stage_weight_max:
@@ -153,6 +155,7 @@ def main(args: Args, console: Console) -> None:
     """Runs the recipe; bad input is refused before a weight is read or a file written."""
     set_threads(args.threads)
     device, dtype = place(args.device, args.precision)
+    require_writers(args.writers)
     curriculum, tokenizer = check_input(args.init, args.tasks, args, calibration=args.calibration, seed=args.seed)
     with Run.open(args.run, recipe="rl", args=record(args), seed=args.seed) as run, run.interruptible():
         open_writers(run, args.writers)

@@ -168,6 +168,12 @@ def open_writers(run: Run, names: Sequence[WriterName], *, project: str = "fulme
             run.writers.append(writer)
 
 
+def require_writers(names: Sequence[WriterName]) -> None:
+    """Returns if these writers can be opened. Raises: ConfigError for one whose extra is not installed."""
+    for name in names:
+        _load("torch.utils.tensorboard" if name == "tensorboard" else name, extra=name)
+
+
 def _load(module: str, *, extra: str) -> Any:
     try:
         return importlib.import_module(module)

@@ -255,10 +255,11 @@ def load_sources(
             chosen = tuple(level for level in chosen if level in allowed)
             if not chosen:
                 raise ConfigError(f"tasks: {spec!r}; allowed by {calibration}: {', '.join(allowed) or 'no level'}")
+        envs = tuple(_at_level(name, level, head) for level in chosen) or (load(name),)
         sources.append(
             Source(
-                name=head,
-                envs=tuple(_at_level(name, level, head) for level in chosen) or (load(name),),
+                name=envs[0].name if len(envs) == 1 else _shown(head),
+                envs=envs,
                 weights=_corners(spec, tail) if has_weight else ((0, 1.0),),
                 first_level=LEVELS.index(chosen[0]) + 1 if chosen else 1,
                 is_synthetic=name in logic_names() or name.startswith(("mini_", "reasoning_gym:")),
@@ -278,7 +279,12 @@ def sources_of(mixture: Mixture) -> tuple[Source, ...]:
 
 def _at_level(name: str, level: str, head: str) -> Env:
     """Returns an environment at a level; where it has no other, it is called as it was written."""
-    return load(name, level=level, name=f"{name}@{level}" if ".." in head else head)
+    return load(name, level=level, name=_shown(f"{name}@{level}" if ".." in head else head))
+
+
+def _shown(text: str) -> str:
+    """Returns an environment's text without the path of a file of one's own, which does not belong into task ids."""
+    return text.rpartition(".py:")[2]
 
 
 def _level_range(spec: str, text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,11 @@ def test_a_run_of_other_settings_and_one_of_another_recipe(refused, model: Path,
     args = rl.Args(init=model, tasks=("mine.py:Sums",), heldout_tasks=4, max_rounds=5)
     config.write_text(json.dumps({"recipe": "rl", "args": rl.record(args)}))
     assert "was started with max_rounds=5, not 3" in refused()
+
+
+def test_a_writer_that_is_not_installed(refused, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert "writers: wandb (" in refused("--writers", "wandb")
 
 
 def test_there_are_fewer_than_eighty_settings_and_each_says_what_it_is(model: Path) -> None:
