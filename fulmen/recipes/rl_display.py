@@ -32,9 +32,10 @@ class Display:
     @property
     def hooks(self) -> Hooks:
         """What the loop calls; a stop that the user asked for is met when a completion ends."""
-        return Hooks(on_finish=self._on_finish, on_update=self._on_update, on_failure=lambda failure: self._run.append(
-            "quarantine.jsonl", {"phase": "rl", **failure.to_json()}
-        ))  # fmt: skip
+        return Hooks(
+            on_finish=self._on_finish, on_update=self._on_update, on_skip=self._on_skip,
+            on_failure=lambda failure: self._run.append("quarantine.jsonl", {"phase": "rl", **failure.to_json()}),
+        )  # fmt: skip
 
     def begin(self, loop: Loop) -> None:
         """Shows that a step begins."""
@@ -77,6 +78,10 @@ class Display:
 
     def _on_update(self, num_done: int, num_updates: int) -> None:
         self._bar.update(self._updates, completed=num_done, total=num_updates)
+
+    def _on_skip(self, task_ids: list[str]) -> None:
+        error = "loss or gradient not finite: no step was taken"
+        self._run.append("quarantine.jsonl", {"phase": "rl", "status": "skipped", "error": error, "task_ids": task_ids})
 
     def __enter__(self) -> "Display":
         self._bar.start()

@@ -80,12 +80,13 @@ class Learner:
         lr: float,
         policy_version: int | None = None,
         on_update: Callable[[int, int], None] | None = None,
+        on_skip: Callable[[list[str]], None] | None = None,
     ) -> Update:
         """Returns metrics of the updates. Advantages are those of the generation batch, taken before the split.
 
         `policy_version` is that of the weights as they are: tokens of older ones say nothing of the agreement of
-        sampler and learner. `on_update` hears how many of how many updates are done. `is_cap_inert` says that r = 1 on
-        every token of the step.
+        sampler and learner. `on_update` hears how many of how many updates are done, `on_skip` of the tasks of a
+        mini-batch whose step was skipped. `is_cap_inert` says that r = 1 on every token of the step.
 
         Raises: DataError when no group has a rollout with a reward; no step is taken then.
         """
@@ -100,6 +101,8 @@ class Learner:
             steps.append(self.trainer.step(batch, self.loss, lr=lr))
             if self.critic is not None:
                 values.append(self.critic.step(estimates[index]))
+            if steps[-1].is_skipped and on_skip is not None:
+                on_skip([group.task.task_id for group, _ in parts[index]])
             if on_update is not None:
                 on_update(len(steps), len(batches))
         # What a skipped step says of its tokens may not be finite, and trained nothing.
@@ -175,6 +178,7 @@ class Learner:
             | {
                 "num_tokens": sum(step.metrics["num_tokens"] for step in steps),
                 "num_updates": len(steps),
+                "skipped": sum(step.metrics["skipped"] for step in steps),
                 "entropy": float(tokens["entropy"].mean()),
                 "is_cap_inert": bool(inert_cap(tokens["log_ratio"])),
             }

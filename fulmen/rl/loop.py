@@ -106,6 +106,8 @@ class Hooks:
     """Of each attempt that stayed without a score."""
     on_update: Callable[[int, int], None] | None = None
     """Of each optimizer step: how many of how many are done."""
+    on_skip: Callable[[list[str]], None] | None = None
+    """Of each mini-batch whose numbers were not finite, its tasks: no step was taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,8 +250,9 @@ class Loop:
         learner = self.learner_at(stage)
         learner.trainer.clip_norm = stage.clip_norm
         update = learner.update(
-            collected.groups, lr=lr, policy_version=self.engine.policy_version, on_update=self._hooks.on_update
-        )
+            collected.groups, lr=lr, policy_version=self.engine.policy_version, on_update=self._hooks.on_update,
+            on_skip=self._hooks.on_skip,
+        )  # fmt: skip
         self.engine.policy_version += update.num_updates
         return update
 

@@ -181,7 +181,9 @@ class Lockstep:
                 f"generate: {len(completions)} completions for {len(asked)} requests; allowed: one for each"
             )
         for (_, future), completion in zip(asked, completions, strict=True):
-            future.set_result(completion)
+            # An environment may have stopped waiting.
+            if not future.done():
+                future.set_result(completion)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,9 @@ class Seat:
             self.asked.clear()
             self.submitted.clear()
             for key, future in futures:
-                future.set_result(self.answers[key])
+                # An environment may have stopped waiting.
+                if not future.done():
+                    future.set_result(self.answers[key])
 
     def to_record(self) -> OpenAttempt:
         """Returns what the attempt has come to."""

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 from fulmen.envs import Mixture
-from fulmen.errors import RunPaused
+from fulmen.errors import RunError, RunPaused
 from fulmen.recipes.rl import train_rl
 from fulmen.recipes.rl_settings import RlSettings
 from fulmen.rl import LossSettings
 from fulmen.rl.monitors import MonitorSettings
 from fulmen.run import Run, Stopped
+from fulmen.train import LossOutput, Trainer
 from tests.rl.examples import TOKENIZER, Lengths
 from tests.train.examples import tiny_model
 
@@ -90,6 +93,45 @@ def test_a_paused_run_is_written_down_and_goes_on(tmp_path: Path) -> None:
         assert "logprob_pearson_ema" in json.loads(lines[-1])
         assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("rl-*")] == [f"rl-{num_steps:06d}"]
     train(tmp_path / "run", strict)
+
+
+@pytest.mark.parametrize("where", ["loss", "logprobs"])
+def test_numbers_that_are_not_finite_move_nothing_are_recorded_and_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    forward = Trainer._forward
+
+    def poisoned(trainer: Trainer, *args: Any, **kwargs: Any) -> tuple[LossOutput, Any, Any]:
+        output, quantities, encoded = forward(trainer, *args, **kwargs)
+        if where == "logprobs":
+            quantities = {name: x * float("nan") if x.dtype.is_floating_point else x for name, x in quantities.items()}
+        return dataclasses.replace(output, loss=output.loss * float("nan")), quantities, encoded
+
+    monkeypatch.setattr(Trainer, "_forward", poisoned)
+    plain = dataclasses.replace(SETTINGS, checkpoint_every=1)
+    with pytest.raises(
+        RunError,
+        match=r"^rl, step 1: 3 optimizer steps in a row .*not finite.*; last complete checkpoint: .*rl-000001$",
+    ):
+        train(tmp_path / "run", plain)
+    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert (json.loads(line)["skipped"], json.loads(line)["num_updates"]) == (2.0, 2)
+    records = [json.loads(line) for line in (tmp_path / "run" / "quarantine.jsonl").read_text().splitlines()]
+    assert [record["status"] for record in records] == ["skipped"] * 3
+    trained = [task_id for record in records[:2] for task_id in record["task_ids"]]
+    seen = [json.loads(line)["task_id"] for line in (tmp_path / "run" / "rollouts.jsonl").read_text().splitlines()]
+    assert len(trained) == json.loads(line)["num_groups"]
+    assert set(trained) <= set(seen)
+    # The weights are those that the run began with, and the optimizer has not begun.
+    checkpoint = tmp_path / "run" / "checkpoints" / "rl-000001"
+    weights = load_file(checkpoint / "model.safetensors")
+    model = tiny_model(vocab_size=TOKENIZER.vocab_size)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    assert not load_file(checkpoint / "optimizer.safetensors")
+    # Without the trouble, the same command goes on.
+    monkeypatch.setattr(Trainer, "_forward", forward)
+    train(tmp_path / "run", plain)
+    assert (tmp_path / "run" / "checkpoints" / "rl-000003").exists()
 
 
 def test_without_a_terminal_there_is_a_plain_line_per_step(tmp_path: Path) -> None:

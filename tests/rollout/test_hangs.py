@@ -198,6 +198,27 @@ def test_turns_add_up_to_the_limit() -> None:
     assert {failure.status for failure in failures} == {"invalid_infra"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Impatient(Troubled):
+    """Odd tasks do not wait for their second completion."""
+
+    async def rollout(self, task: Task, complete: Complete, attempt: Attempt) -> Episode:
+        """Returns the episode."""
+        first = await complete(attempt.request(task, task.prompt))
+        if int(task.prompt[0].content) % 2:
+            asked = asyncio.ensure_future(complete(attempt.request(task, task.prompt, turn=1)))
+            await asyncio.sleep(0)
+            asked.cancel()
+        else:
+            await complete(attempt.request(task, task.prompt, turn=1))
+        return Episode(completions=(first,), state={"attempt": attempt.index})
+
+
+def test_a_completion_that_nobody_waits_for_any_more_harms_nobody() -> None:
+    result = collected(Impatient(trouble="none"), Policy())
+    assert [group.num_valid for group in result.groups] == [2, 2]
+
+
 def test_the_limit_is_checked() -> None:
     with pytest.raises(ConfigError, match=r"limit_s=0\.0; allowed: above 0"):
         Patience(limit_s=0.0)
