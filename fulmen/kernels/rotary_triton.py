@@ -19,7 +19,7 @@ NUM_WARPS = 4
 
 def block_tokens(pairs: int) -> int:
     """Returns the tokens of a program; fewer where padding makes a head's tile larger than it is."""
-    return 4 if pairs == triton.next_power_of_2(pairs) else 2
+    return 4 if pairs == triton.next_power_of_2(pairs) else 1
 
 
 @triton.jit
