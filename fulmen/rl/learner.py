@@ -98,7 +98,7 @@ class Learner:
         steps: list[StepResult] = []
         values: list[dict[str, float]] = []
         for index, batch in enumerate(batches):
-            steps.append(self.trainer.step(batch, self.loss, lr=lr))
+            steps.append(self.trainer.step(batch, self.loss, lr=lr, has_magnitudes=index == 0))
             if self.critic is not None:
                 values.append(self.critic.step(estimates[index]))
             if steps[-1].is_skipped and on_skip is not None:
@@ -172,8 +172,10 @@ class Learner:
             for each in ([step.metrics for step in steps], values)
             for name in (each[0] if each else ())
         }
+        magnitudes = steps[0].magnitudes
         return (
-            metrics
+            ({} if magnitudes is None else magnitudes.metrics())
+            | metrics
             | ratio_metrics(tokens, clip_min=self.clip_min, clip_max=self.clip_max)
             | {
                 "num_tokens": sum(step.metrics["num_tokens"] for step in steps),

@@ -223,7 +223,9 @@ class Loop:
         evidence = evidence_of(collected.sampled)
         decision = None if evidence is None else self.windows.observe(index, evidence)
         self.curriculum.observe(collected.sampled)
-        keep_frac = KEEP_FRAC_DECAY * self._state["keep_frac"] + (1 - KEEP_FRAC_DECAY) * metrics["accept_frac"]
+        keep_frac = self._state["keep_frac"]
+        if collected.sampled:
+            keep_frac = KEEP_FRAC_DECAY * keep_frac + (1 - KEEP_FRAC_DECAY) * metrics["accept_frac"]
         self.backlog = collected.backlog
         self._state |= {
             "step": index + 1, "tasks": collected.cursor, "keep_frac": keep_frac,
@@ -268,7 +270,8 @@ class Loop:
 def sampling_metrics(collected: Collected, *, group_size: int) -> dict[str, Any]:
     """Returns what a generation batch looked like: rewards by environment, lengths, shares of what was cut or lost."""
     rollouts = [rollout for group in collected.sampled for rollout in group.rollouts]
-    asked = group_size * len(collected.sampled)
+    # What was carried over may fill a batch: then nothing was sampled to its end.
+    asked = max(group_size * len(collected.sampled), 1)
     lengths = np.array([rollout.num_tokens for rollout in rollouts] or [0])
     by_task: dict[str, list[float]] = defaultdict(list)
     for rollout in rollouts:
@@ -281,10 +284,10 @@ def sampling_metrics(collected: Collected, *, group_size: int) -> dict[str, Any]
         "length_mean": float(lengths.mean()),
         "length_p99": float(np.quantile(lengths, 0.99)),
         "truncated_frac": reasons.count("length") / max(len(reasons), 1),
-        "accept_frac": collected.num_kept / len(collected.sampled),
+        "accept_frac": collected.num_kept / max(len(collected.sampled), 1),
         "num_groups": len(collected.groups),
         "staleness_mean": float(np.mean(collected.ages or [0])),
-        "invalid_frac": 1 - sum(group.num_valid for group in collected.sampled) / asked,
+        "invalid_frac": sum(group_size - group.num_valid for group in collected.sampled) / asked,
         "num_sampled_tokens": int(lengths.sum()),
     }
 

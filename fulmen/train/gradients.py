@@ -63,9 +63,11 @@ class Magnitudes:
         inside = (q * reached[-1] - reached[place - 1]) / counts[place]
         return float(DECADES[place - 1] + inside)
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, object]:
         """Returns what metrics.jsonl keeps of it; the same names at every step."""
         return {
+            "grad_hist": [self.num_below, *self.num_decade, self.num_above],
+            "grad_edges": list(DECADE_EDGES),
             "tiny_grad_frac": self.tiny_frac,
             "zero_grad_frac": self.num_zero / max(self.num_entries, 1),
             "nonfinite_grad_frac": self.num_nonfinite / max(self.num_entries, 1),
