@@ -87,25 +87,12 @@ def collect(
     Raises: ConfigError for a sampling distribution that the learner does not know, for an engine that cannot be
     interrupted where it would have to be, and for a backlog with `max_staleness` 0.
     """
-    if sampling.temperature != 1 or sampling.top_p != 1:
-        raise ConfigError(
-            f"temperature={sampling.temperature}, top_p={sampling.top_p}; allowed in training: 1 and 1, "
-            "since the learner compares sampled log-probabilities with those of the model itself"
-        )
     backlog = backlog or Backlog()
-    if max_staleness < 0 or (not max_staleness and backlog.groups):
-        raise ConfigError(
-            f"max_staleness={max_staleness} with {len(backlog.groups)} groups left over; allowed: 1 or more, or 0 "
-            "without any"
-        )
+    _check(generate, sampling, backlog, max_staleness)
     if max_staleness:
         from fulmen.rollout.stream import Collector
 
-        if not isinstance(generate, Resumable):
-            raise ConfigError(
-                f"max_staleness={max_staleness} with {type(generate).__name__}; allowed: 0, or an engine that can be "
-                "interrupted"
-            )
+        assert isinstance(generate, Resumable), "checked above"
         collector = Collector(
             generate, env, settings, sampling=sampling, seed=seed, cursor=cursor, keep=keep, on_finish=on_finish,
             on_failure=on_failure, max_staleness=max_staleness,
@@ -128,3 +115,22 @@ def collect(
         kept += [group for group in groups if group.num_valid >= settings.min_valid and keep(group)]
     groups = kept[: settings.num_groups]
     return Collected(groups=groups, sampled=sampled, cursor=cursor, num_kept=len(kept), ages=[0] * len(groups))
+
+
+def _check(generate: Generate, sampling: Sampling, backlog: Backlog, max_staleness: int) -> None:
+    """Raises ConfigError for what cannot be collected, or not be trained on."""
+    if sampling.temperature != 1 or sampling.top_p != 1:
+        raise ConfigError(
+            f"temperature={sampling.temperature}, top_p={sampling.top_p}; allowed in training: 1 and 1, "
+            "since the learner compares sampled log-probabilities with those of the model itself"
+        )
+    if max_staleness < 0 or (not max_staleness and backlog.groups):
+        raise ConfigError(
+            f"max_staleness={max_staleness} with {len(backlog.groups)} groups left over; allowed: 1 or more, or 0 "
+            "without any"
+        )
+    if max_staleness and not isinstance(generate, Resumable):
+        raise ConfigError(
+            f"max_staleness={max_staleness} with {type(generate).__name__}; allowed: 0, or an engine that can be "
+            "interrupted"
+        )
