@@ -68,6 +68,7 @@ def test_stopping_after_every_save_gives_the_same_bytes(
     assert_same(outcome(tmp_path / "run"), undisturbed)
 
 
+@pytest.mark.slow  # the RL loop alone is killed in test_kills.py by default
 def test_kill_at_random_moments_gives_the_same_bytes(tmp_path: Path, undisturbed: dict[str, object]) -> None:
     """SIGKILL after a random time, again and again, until a session gets through."""
     rng = random.Random(0)
