@@ -94,14 +94,17 @@ def packed_attention(
     return collect_rows(output.transpose(1, 2).flatten(0, 1), cell_T)
 
 
+def _is_half(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Returns whether CUDA's kernels take these, up to their width."""
+    return q.is_cuda and q.dtype.itemsize == 2 and q.dtype == k.dtype == v.dtype and q.shape[2] == v.shape[2]
+
+
 def _has_short(q: Tensor, k: Tensor, v: Tensor, longest: int) -> bool:
-    is_half = q.is_cuda and q.dtype.itemsize == 2 and q.dtype == k.dtype == v.dtype
-    return is_half and q.shape[2] == v.shape[2] <= SHORT_WIDTH_MAX and longest <= SHORT_MAX
+    return _is_half(q, k, v) and q.shape[2] <= SHORT_WIDTH_MAX and longest <= SHORT_MAX
 
 
 def _has_flash(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    is_half = q.is_cuda and q.dtype.itemsize == 2 and q.dtype == k.dtype == v.dtype
-    return is_half and q.shape[2] == v.shape[2] <= FLASH_WIDTH_MAX and q.shape[2] % 8 == 0
+    return _is_half(q, k, v) and q.shape[2] <= FLASH_WIDTH_MAX and q.shape[2] % 8 == 0
 
 
 def cached_attention(

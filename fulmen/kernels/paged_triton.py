@@ -24,6 +24,7 @@ from torch import Tensor
 from fulmen.kernels.launch import run
 from fulmen.kernels.lightning.scan import dense, on_device, precision, row_aligned
 from fulmen.kernels.paged import SPLITS_MAX
+from fulmen.kernels.rotary_triton import rotate
 
 ROPE_HEADS = 16
 """Query heads that a program rotates."""
@@ -49,21 +50,17 @@ def store_heads(p_x, p_page, head, N: tl.constexpr, D: tl.constexpr, C: tl.const
 @triton.jit
 @no_type_check
 def rotate_heads(p_x, p_y, cos, sin, head, y_head, o_n, num_heads, R2: tl.constexpr):
-    """Rotates the first 2 R2 channels of heads `o_n`, each product and sum rounded to the dtype as eager torch does."""
+    """Rotates the first 2 R2 channels of heads `o_n`."""
     BR: tl.constexpr = triton.next_power_of_2(R2)
     dtype = p_x.dtype.element_ty
     o_r = tl.arange(0, BR)[None, :]
     m_x = (o_n < num_heads)[:, None] & (o_r < R2)
     p_x += o_n[:, None] * head + o_r
     p_y += o_n[:, None] * y_head + o_r
-    b_first = tl.load(p_x, mask=m_x, other=0.0).to(tl.float32)
-    b_second = tl.load(p_x + R2, mask=m_x, other=0.0).to(tl.float32)
-    b_fc = (b_first * cos).to(dtype).to(tl.float32)
-    b_ss = (b_second * sin).to(dtype).to(tl.float32)
-    b_sc = (b_second * cos).to(dtype).to(tl.float32)
-    b_fs = (b_first * sin).to(dtype).to(tl.float32)
-    tl.store(p_y, (b_fc - b_ss).to(dtype).to(p_y.dtype.element_ty), mask=m_x)
-    tl.store(p_y + R2, (b_sc + b_fs).to(dtype).to(p_y.dtype.element_ty), mask=m_x)
+    b_first, b_second = tl.load(p_x, mask=m_x, other=0.0), tl.load(p_x + R2, mask=m_x, other=0.0)
+    b_first, b_second = rotate(b_first, b_second, cos, sin, dtype)
+    tl.store(p_y, b_first.to(p_y.dtype.element_ty), mask=m_x)
+    tl.store(p_y + R2, b_second.to(p_y.dtype.element_ty), mask=m_x)
 
 
 @triton.jit

@@ -37,11 +37,23 @@ def angles(p_positions, p_frequencies, o_t, num_tokens, amplitude, R2: tl.conste
 
 @triton.jit
 @no_type_check
+def rotate(b_first, b_second, cos, sin, dtype: tl.constexpr):
+    """Returns both rotated halves of some heads, each product and sum rounded to the dtype as eager torch does."""
+    b_first, b_second = b_first.to(tl.float32), b_second.to(tl.float32)
+    b_fc = (b_first * cos).to(dtype).to(tl.float32)
+    b_ss = (b_second * sin).to(dtype).to(tl.float32)
+    b_sc = (b_second * cos).to(dtype).to(tl.float32)
+    b_fs = (b_first * sin).to(dtype).to(tl.float32)
+    return (b_fc - b_ss).to(dtype), (b_sc + b_fs).to(dtype)
+
+
+@triton.jit
+@no_type_check
 def rotate_kernel(
     p_x, p_positions, p_frequencies, num_tokens, amplitude,
     C: tl.constexpr, N: tl.constexpr, D: tl.constexpr, R2: tl.constexpr, BT: tl.constexpr,
 ):  # fmt: skip
-    """Some tokens' first N heads in place, each product and sum rounded to the dtype as eager torch does."""
+    """Some tokens' first N heads in place."""
     dtype: tl.constexpr = p_x.dtype.element_ty
     o_t = tl.program_id(0) * BT + tl.arange(0, BT)
     cos, sin = angles(p_positions, p_frequencies, o_t, num_tokens, amplitude, R2, dtype)
@@ -49,14 +61,11 @@ def rotate_kernel(
     o_r = tl.arange(0, triton.next_power_of_2(R2))
     m_x = (o_t < num_tokens)[:, None, None] & (o_n < N)[None, :, None] & (o_r < R2)[None, None, :]
     p_x += o_t.to(tl.int64)[:, None, None] * C + o_n[None, :, None] * D + o_r[None, None, :]
-    b_first = tl.load(p_x, mask=m_x, other=0.0).to(tl.float32)
-    b_second = tl.load(p_x + R2, mask=m_x, other=0.0).to(tl.float32)
-    b_fc = (b_first * cos).to(dtype).to(tl.float32)
-    b_ss = (b_second * sin).to(dtype).to(tl.float32)
-    b_sc = (b_second * cos).to(dtype).to(tl.float32)
-    b_fs = (b_first * sin).to(dtype).to(tl.float32)
-    tl.store(p_x, (b_fc - b_ss).to(dtype), mask=m_x)
-    tl.store(p_x + R2, (b_sc + b_fs).to(dtype), mask=m_x)
+    b_first, b_second = rotate(
+        tl.load(p_x, mask=m_x, other=0.0), tl.load(p_x + R2, mask=m_x, other=0.0), cos, sin, dtype
+    )
+    tl.store(p_x, b_first, mask=m_x)
+    tl.store(p_x + R2, b_second, mask=m_x)
 
 
 @triton.jit

@@ -16,22 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fulmen.kernels.launch import run
+from fulmen.kernels.rotary_triton import rotate
 
 ROWS = tl.constexpr(16)
 """Rows of a tile of queries, the fewest that tensor cores take."""
 NUM_STAGES = 2
-
-
-@triton.jit
-@no_type_check
-def rotate(b_first, b_second, cos, sin, dtype: tl.constexpr):
-    """Returns both rotated halves, each product and sum rounded to the dtype as eager torch does."""
-    b_first, b_second = b_first.to(tl.float32), b_second.to(tl.float32)
-    b_fc = (b_first * cos).to(dtype).to(tl.float32)
-    b_ss = (b_second * sin).to(dtype).to(tl.float32)
-    b_sc = (b_second * cos).to(dtype).to(tl.float32)
-    b_fs = (b_first * sin).to(dtype).to(tl.float32)
-    return (b_fc - b_ss).to(dtype), (b_sc + b_fs).to(dtype)
 
 
 @triton.jit(do_not_specialize=["table_row"])

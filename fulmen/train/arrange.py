@@ -27,8 +27,9 @@ class Shape(NamedTuple):
 def shape_for(batch: Batch) -> Shape:
     """Returns the shape that a micro-batch is padded to: few different ones, so that graphs are used again."""
     tokens = round_up(len(batch.token_ids_T))
-    tiles = len(tiles_of(_lengths(batch, tokens)))
-    return Shape(tokens, round_up(int(batch.mask_T.sum())), round_up(len(batch.cu_seqlens)), round_up(tiles))
+    # Empty documents and tiles cost next to nothing: powers of two.
+    documents, tiles = (1 << n.bit_length() for n in (len(batch.cu_seqlens), len(tiles_of(_lengths(batch, tokens)))))
+    return Shape(tokens, round_up(int(batch.mask_T.sum())), documents, tiles)
 
 
 def round_up(size: int) -> int:
