@@ -101,3 +101,15 @@ def test_masters_move_where_half_precision_would_not() -> None:
     moved = [(view - old.float()).abs().amax().item() for view, old in zip(views, before, strict=True)]
     assert all(0 < m < 1e-4 for m in moved)
     assert all(p.grad is None and p.dtype == torch.bfloat16 for p in model.parameters())
+
+
+def test_masters_add_up_the_gradients_of_all_micro_batches() -> None:
+    """The norm in pieces is the whole's, up to what bfloat16 rounds."""
+    batch = pack(random_documents(LENGTHS))
+    norms = []
+    for micro_batch_tokens in (10_000, 8):
+        model = tiny_model(torch.bfloat16)
+        trainer = Trainer(model, AdamW(model.parameters(), lr=0.0), micro_batch_tokens=micro_batch_tokens)
+        norms.append([trainer.step(batch, cispo).metrics["grad_norm"] for _ in range(2)])
+    assert norms[0][0] == norms[0][1], "a step begins at zero"
+    assert norms[1] == pytest.approx(norms[0], rel=3e-2)
